@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+pagemvincludedir = $(includedir)/pagemv
+pagemvinclude_HEADERS = \
+	%D%/pagemv/base.h \
+	%D%/pagemv/caps.h \
+	%D%/pagemv/move.h \
+	%D%/pagemv/pagemv.h \
+	%D%/pagemv/region.h \
+	%D%/pagemv/stats.h

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libpagemv: mv for memory pages.
+ *
+ * This header is all that a caller needs; it includes one small header a
+ * concept. The contract of the whole library is in pagemv(7).
+ *
+ * Return values: 0 or a count on success, else a negative errno. errno
+ * itself is left as it was.
+ */
+#ifndef PAGEMV_PAGEMV_H
+#define PAGEMV_PAGEMV_H
+
+#include <pagemv/base.h>
+#include <pagemv/caps.h>
+#include <pagemv/move.h>
+#include <pagemv/region.h>
+#include <pagemv/stats.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Levels of the log callback. */
+enum pagemv_log_level {
+	PAGEMV_LOG_ERROR = 0,
+	PAGEMV_LOG_WARNING,
+	PAGEMV_LOG_INFO,
+	PAGEMV_LOG_DEBUG
+};
+
+/* pagemv_open_opts.flags */
+#define PAGEMV_OPEN_CALIBRATE   (1u << 0) /* measure the cost model at once */
+#define PAGEMV_OPEN_NO_UFFD     (1u << 1) /* do not open a userfaultfd */
+#define PAGEMV_OPEN_DEV_FD      (1u << 2) /* dev_fd is an open /dev/userfaultfd */
+#define PAGEMV_OPEN_FLAGS_ALL   7u
+
+struct pagemv_open_opts {
+	size_t size;        /* sizeof(struct pagemv_open_opts) */
+	uint32_t flags;     /* PAGEMV_OPEN_* */
+	uint32_t disabled;  /* PAGEMV_MECH_BIT() of mechanisms never to be used */
+	uint32_t trusted;   /* PAGEMV_QUIRK_* (caps.h) of known faults that the
+			     * caller knows this kernel not to have */
+	int32_t dev_fd;     /* with PAGEMV_OPEN_DEV_FD; stays the caller's */
+	/*
+	 * Called with one line of text, without a newline, when something
+	 * happens that a result cannot tell: a known-bad kernel, a fallback
+	 * chosen at open. From any thread that is inside the library, perhaps
+	 * in a signal handler: must be MT-Safe, and AS-Safe where moves are
+	 * made from handlers. NULL: nothing is logged.
+	 */
+	void (*log)(void *arg, enum pagemv_log_level level, const char *line);
+	void *log_arg;
+};
+
+/*
+ * Opens a handle: finds out by trying what this kernel and process can do,
+ * and opens a userfaultfd where one is to be had. Works without one.
+ *
+ * out: receives the handle; untouched on error. opts: NULL for defaults.
+ * Returns 0, or -EINVAL (out NULL, unknown flag, mechanism or quirk),
+ * -E2BIG (opts is larger and not zero beyond what this version knows),
+ * -ENOMEM, -EMFILE or -ENFILE (no descriptor left).
+ *
+ * Handles are independent of each other. Up to 3 descriptors are kept open,
+ * all close-on-exec: the userfaultfd, /proc/self/pagemap, /proc/self/maps.
+ *
+ * MT-Safe; not AS-Safe; not for use between fork() and exec() of a threaded
+ * process. A handle is of no use in a forked child: all calls on it return
+ * -ESRCH with PAGEMV_REASON_FORKED there; the child may close it and open
+ * its own. Needs Linux 5.4 or later; since libpagemv 0.1.
+ */
+PAGEMV_API int pagemv_open(struct pagemv **out,
+			   const struct pagemv_open_opts *opts);
+
+/*
+ * Closes a handle and all regions of it. The memory stays mapped, its pages
+ * stay where they are. No other call on the handle may be running or follow.
+ * pv: may be NULL. Also right in a forked child, where it frees the copy of
+ * the child alone. MT-Safe for different handles; not AS-Safe.
+ */
+PAGEMV_API void pagemv_close(struct pagemv *pv);
+
+/*
+ * Measures what each available mechanism costs on this machine at this
+ * moment and lets AUTO choose by that; without it, by defaults measured on
+ * one machine (doc/measurements.md). Takes some 10 ms and 8 MiB, in private
+ * memory of its own. Also tells the figures, as pagemv_caps() does later.
+ *
+ * Returns 0, -ENOMEM, -ESRCH (forked). On error the costs are as before.
+ * MT-Safe; not AS-Safe.
+ */
+PAGEMV_API int pagemv_calibrate(struct pagemv *pv);
+
+/* The library's version, e.g. "0.1.0". Static. MT-Safe, AS-Safe. */
+PAGEMV_API const char *pagemv_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PAGEMV_PAGEMV_H */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One move from start to end: chooses the mechanism, goes on after partial
+ * progress, repairs counts, and says what became of every page.
+ */
+#ifndef PMV_ENGINE_H
+#define PMV_ENGINE_H
+
+#include <pagemv/move.h>
+
+#include "base.h"
+
+struct pmv_request {
+	uintptr_t dst;
+	uintptr_t src;
+	size_t len;
+	uint32_t flags;      /* PAGEMV_MOVE_* */
+	uint32_t mechanism;  /* enum pagemv_mechanism */
+	uint32_t busy;       /* enum pagemv_busy */
+	bool staging;        /* dst or src is a staging range, not a region's */
+};
+
+/* Checks opts and takes them over; 0, -EINVAL or -E2BIG. allowed: flags that
+ * this call knows. */
+int pmv_request_opts(struct pmv_request *rq,
+		     const struct pagemv_move_opts *opts, uint32_t allowed);
+
+/* Fills in res as for a request of len bytes of which nothing was done. */
+int pmv_refuse(struct pagemv_result *res, size_t len,
+	       enum pagemv_reason reason);
+
+/* Carries out a request; res is not NULL. Returns res->error. */
+int pmv_engine_move(struct pagemv *pv, const struct pmv_request *rq,
+		    struct pagemv_result *res);
+
+#endif /* PMV_ENGINE_H */

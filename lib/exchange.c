@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Exchange by way of a staging range, a step at a time:
+ *
+ *   a -> staging,  b -> a,  staging -> b
+ *
+ * When one of them stops in the middle, the pages behind that point are
+ * brought back, so that of each step a prefix has been exchanged, and the
+ * rest is where it was.
+ */
+#include <errno.h>
+
+#include "diagnose.h"
+#include "engine.h"
+#include "internal.h"
+#include "region.h"
+#include "staging.h"
+
+#define EXCHANGE_FLAGS                                   \
+	(PAGEMV_MOVE_HOLES | PAGEMV_MOVE_QUIESCENT | \
+	 PAGEMV_MOVE_MAY_REMAP | PAGEMV_MOVE_UNCHECKED)
+
+struct exchange {
+	struct pagemv *pv;
+	struct pmv_request opts;
+	uintptr_t a, b;
+	size_t len;
+	uintptr_t staging;      /* 0: handed over to the caller */
+	struct pagemv_result *res;
+};
+
+/* What came of moving a part of the step. */
+static size_t move(struct exchange *x, uintptr_t dst, uintptr_t src, size_t len,
+		   struct pagemv_result *r)
+{
+	struct pmv_request rq = x->opts;
+
+	rq.dst = dst;
+	rq.src = src;
+	rq.len = len;
+	rq.staging = true; /* the caller's side has been checked */
+	pmv_engine_move(x->pv, &rq, r);
+	x->res->kernel_calls += r->kernel_calls;
+	x->res->repaired_bytes += r->repaired_bytes;
+	x->res->mechanisms |= r->mechanisms;
+	return len - r->left_bytes;
+}
+
+/* Brings pages back where they came from; returns how many bytes are. */
+static size_t move_back(struct exchange *x, uintptr_t dst, uintptr_t src,
+			size_t len)
+{
+	uint32_t flags = x->opts.flags;
+	struct pagemv_result r;
+	size_t done;
+
+	if (!len)
+		return 0;
+	x->opts.flags |= PAGEMV_MOVE_HOLES;
+	done = move(x, dst, src, len, &r);
+	x->opts.flags = flags;
+	return done;
+}
+
+/* Pages at addr in the staging range belong to neither place any more. */
+static void strand(struct exchange *x, uintptr_t addr, size_t bytes, size_t off)
+{
+	pmv_staging_hand_over(x->pv, x->staging, addr, bytes);
+	x->staging = 0;
+	x->res->stray = (void *)addr;
+	x->res->stray_bytes = bytes;
+	x->res->stray_off = off;
+}
+
+/*
+ * Exchanges n bytes at off by way of via, an address in the staging range.
+ * Returns how many have been; fewer than n with a reason in *why.
+ */
+static size_t exchange_step(struct exchange *x, size_t off, size_t n,
+			    uintptr_t via, enum pagemv_reason *why)
+{
+	uintptr_t a = x->a + off, b = x->b + off;
+	struct pagemv_result out, over, in;
+	size_t from_a, from_b, done, back;
+
+	from_a = move(x, via, a, n, &out);
+	*why = out.reason;
+	if (!from_a)
+		return 0;
+	from_b = move(x, a, b, from_a, &over);
+	if (over.reason)
+		*why = over.reason;
+	done = from_b ? move(x, b, via, from_b, &in) : 0;
+	if (done < from_b) {
+		*why = in.reason;
+		/* b's own pages go home first, to make room for a's. */
+		move_back(x, b + done, a + done, from_b - done);
+	}
+	back = move_back(x, a + done, via + done, from_a - done);
+	if (done + back < from_a)
+		strand(x, via + done + back, from_a - done - back,
+		       off + done + back);
+	return done;
+}
+
+static enum pagemv_reason check(const struct exchange *x)
+{
+	const struct pagemv *pv = x->pv;
+	enum pagemv_reason reason;
+	bool several;
+
+	if (!pmv_alive(pv))
+		return PAGEMV_REASON_FORKED;
+	if ((x->a | x->b | x->len) & (pv->page_bytes - 1))
+		return PAGEMV_REASON_MISALIGNED;
+	if (!x->len)
+		return PAGEMV_REASON_ZERO_LENGTH;
+	if (x->a + x->len < x->a || x->b + x->len < x->b)
+		return PAGEMV_REASON_WRAPS;
+	if (x->a - x->b < x->len || x->b - x->a < x->len)
+		return PAGEMV_REASON_OVERLAP;
+	reason = pmv_check(pv, x->a, x->b, x->len, &several);
+	if (reason)
+		return reason;
+	if (!pmv_region_holds(pv, x->a, x->len) ||
+	    !pmv_region_holds(pv, x->b, x->len))
+		return PAGEMV_REASON_NOT_REGISTERED;
+	return PAGEMV_REASON_NONE;
+}
+
+static enum pagemv_reason run(struct exchange *x)
+{
+	struct pagemv_result *res = x->res;
+	enum pagemv_reason why = PAGEMV_REASON_NONE;
+	size_t done = 0;
+
+	while (done < x->len && !why) {
+		/* At the same offset in a huge page as a, so that whole ones
+		 * stay whole. */
+		size_t at = (x->a + done) & (PMV_STAGING_BYTES - 1);
+		size_t n = pmv_min(x->len - done, PMV_STAGING_BYTES - at);
+
+		done += exchange_step(x, done, n, x->staging + at, &why);
+	}
+	if (res->mechanisms & PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
+		res->copied_bytes = done;
+	else
+		res->moved_bytes = done;
+	res->left_bytes = x->len - done;
+	res->left_off = done;
+	return res->stray ? PAGEMV_REASON_RACED : why;
+}
+
+static int exchange(struct exchange *x)
+{
+	enum pagemv_reason reason = check(x);
+
+	if (!reason &&
+	    pmv_staging_take(x->pv, &x->staging) < 0)
+		reason = PAGEMV_REASON_NO_MEMORY;
+	if (reason)
+		return pmv_refuse(x->res, x->len, reason);
+	*x->res = (struct pagemv_result){ 0 };
+	reason = run(x);
+	x->res->reason = reason;
+	x->res->error = pmv_reason_errno(reason);
+	if (x->staging)
+		pmv_staging_give(x->pv, x->staging,
+				 x->res->mechanisms ==
+					 PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE));
+	return x->res->error;
+}
+
+int pagemv_exchange(struct pagemv *pv, void *a, void *b, size_t len_bytes,
+		    const struct pagemv_move_opts *opts,
+		    struct pagemv_result *res)
+{
+	struct pagemv_result unwanted;
+	struct exchange x = {
+		.pv = pv,
+		.a = (uintptr_t)a,
+		.b = (uintptr_t)b,
+		.len = len_bytes,
+		.res = res ? res : &unwanted,
+	};
+	int saved = errno;
+	int rc = pv ? pmv_request_opts(&x.opts, opts, EXCHANGE_FLAGS) : -EINVAL;
+
+	/* Pages skipped in the middle would be exchanged with nothing. */
+	if (rc == 0 && x.opts.busy == PAGEMV_BUSY_SKIP)
+		rc = -EINVAL;
+	if (rc == 0) {
+		rc = exchange(&x);
+	} else {
+		pmv_refuse(x.res, len_bytes, PAGEMV_REASON_BAD_OPTIONS);
+		x.res->error = rc;
+	}
+	errno = saved;
+	return rc;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The handle, as the files of lib/ see it. Fields are written while it is
+ * opened and constant from then on, unless marked.
+ *
+ * Lock order: region_lock is the only lock, taken by registration alone. No
+ * call that moves pages takes a lock.
+ */
+#ifndef PMV_INTERNAL_H
+#define PMV_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <pagemv/pagemv.h>
+
+#include "log.h"
+#include "policy.h"
+#include "stats.h"
+#include "sys.h"
+
+struct pmv_region_table;
+
+/* What *pv->alive holds in the process that opened the handle. */
+#define PMV_ALIVE 0x70616765u
+
+struct pagemv {
+	const struct pmv_sys *sys;
+	size_t page_bytes;
+	size_t huge_bytes;          /* of a PMD; 0 where there is none */
+	int uffd;                   /* -1: none */
+	int pagemap_fd;             /* -1: none */
+	int maps_fd;                /* -1: no PROCMAP_QUERY */
+	uint32_t facilities;        /* PAGEMV_HAS_* */
+	uint32_t quirks;            /* PAGEMV_QUIRK_* in force */
+	uint32_t available;         /* PAGEMV_MECH_BIT() */
+	enum pagemv_mechanism kept_layout; /* AUTO's choice without mremap */
+	uint64_t fastest_move;      /* ticks of the fastest MOVE of one page
+				     * seen at open; 0: unknown */
+	uint64_t fastest_page;      /* ticks that each page more took */
+	struct pagemv_caps caps;    /* mech[].*_ns: see costs */
+	struct pmv_log log;
+
+	/* A page that the kernel wipes in children, or NULL: use pid. */
+	const volatile uint32_t *alive;
+	int pid;
+
+	PMV_ATOMIC _Atomic(const struct pmv_costs *) costs;
+	PMV_ATOMIC _Atomic uintptr_t staging; /* a cached one, see staging.h */
+	PMV_RCU struct pmv_region_table *regions;
+	pthread_mutex_t region_lock; /* writers of regions */
+	struct pmv_stats *stats;
+};
+
+/* False in a forked child. One load. */
+static inline bool pmv_alive(const struct pagemv *pv)
+{
+	if (pmv_likely(pv->alive != NULL))
+		return *pv->alive == PMV_ALIVE;
+	return pv->sys->getpid() == pv->pid;
+}
+
+static inline bool pmv_has(const struct pagemv *pv, uint32_t facility)
+{
+	return pv->facilities & facility;
+}
+
+static inline bool pmv_available(const struct pagemv *pv,
+				 enum pagemv_mechanism m)
+{
+	return pv->available & PAGEMV_MECH_BIT(m);
+}
+
+/* pagemv_open() on a system-call table of the caller's. */
+int pmv_open_with(struct pagemv **out, const struct pagemv_open_opts *opts,
+		  const struct pmv_sys *sys);
+
+/*
+ * Copies a caller's struct that starts with its size: a shorter one is
+ * filled up with zeros, the unknown tail of a longer one must be zero.
+ * Returns 0, -EINVAL (size is nonsense) or -E2BIG.
+ */
+int pmv_opts_copy(void *to, size_t to_bytes, const void *from);
+
+#endif /* PMV_INTERNAL_H */

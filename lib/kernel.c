@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+#include "mapping.h"
+#include "pages.h"
+#include "quirks.h"
+#include "uffd.h"
+
+/* Pages of their own content at src, and as many absent ones at dst. */
+struct trial {
+	uintptr_t src, dst;
+};
+
+#define MARK 0x6d7621u
+#define TRIAL_PAGES 16
+#define MOVE_TRIALS 16
+
+static int trial_begin(struct pagemv *pv, struct trial *t)
+{
+	size_t bytes = TRIAL_PAGES * pv->page_bytes;
+	int rc = pv->sys->mmap(&t->src, 2 * bytes, PROT_READ | PROT_WRITE);
+
+	if (rc < 0)
+		return rc;
+	pv->sys->madvise(t->src, 2 * bytes, MADV_NOHUGEPAGE);
+	t->dst = t->src + bytes;
+	for (uintptr_t p = t->src; p < t->dst; p += pv->page_bytes)
+		*(volatile unsigned int *)p = MARK;
+	return 0;
+}
+
+static bool trial_arrived(const struct trial *t)
+{
+	return *(volatile unsigned int *)t->dst == MARK;
+}
+
+static void trial_end(struct pagemv *pv, struct trial *t)
+{
+	pv->sys->munmap(t->src, 2 * TRIAL_PAGES * pv->page_bytes);
+}
+
+/* What an error of a system call says about why something is not there. */
+static enum pagemv_reason lacking(int error)
+{
+	switch (error) {
+	case -EPERM:
+	case -EACCES:
+		return PAGEMV_REASON_NOT_PERMITTED;
+	default:
+		return PAGEMV_REASON_NOT_IN_KERNEL;
+	}
+}
+
+static void unavailable(struct pagemv *pv, enum pagemv_mechanism m,
+			enum pagemv_reason reason, int error)
+{
+	pv->available &= ~PAGEMV_MECH_BIT(m);
+	pv->caps.mech[m].available = 0;
+	pv->caps.mech[m].reason = reason;
+	pv->caps.mech[m].error = error;
+}
+
+static void available(struct pagemv *pv, enum pagemv_mechanism m)
+{
+	pv->available |= PAGEMV_MECH_BIT(m);
+	pv->caps.mech[m].available = 1;
+}
+
+/* ---- userfaultfd ---- */
+
+static int open_one_way(struct pagemv *pv, int how, int dev_fd)
+{
+	int fd = pmv_uffd_open(pv->sys, how, dev_fd);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = pmv_uffd_api(pv->sys, fd, &pv->caps.uffd_features);
+	if (rc < 0) {
+		pv->sys->close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+/*
+ * The three ways, most modest first; whatever a way answers, the next one is
+ * tried, as sandboxes refuse with all sorts of errors.
+ */
+static void open_uffd(struct pagemv *pv, const struct pagemv_open_opts *opts)
+{
+	static const int ways[] = { PAGEMV_UFFD_USER_MODE, PAGEMV_UFFD_DEVICE,
+				    PAGEMV_UFFD_SYSCALL };
+	bool given = opts->flags & PAGEMV_OPEN_DEV_FD;
+
+	for (int how = 0; how < PAGEMV_UFFD_HOW_COUNT; how++)
+		pv->caps.uffd_errors[how] = 1; /* not tried */
+	if (opts->flags & PAGEMV_OPEN_NO_UFFD)
+		return;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		int how = given ? PAGEMV_UFFD_DEVICE : ways[i];
+		int fd = open_one_way(pv, how, given ? opts->dev_fd : -1);
+
+		pv->caps.uffd_errors[how] = fd < 0 ? fd : 0;
+		if (fd >= 0) {
+			pv->uffd = fd;
+			pv->caps.uffd_how = (uint32_t)how;
+			pv->facilities |= PAGEMV_HAS_UFFD;
+			return;
+		}
+		given = false;
+	}
+}
+
+/* Why there is no userfaultfd, from what the ways of opening answered. */
+static enum pagemv_reason uffd_reason(const struct pagemv *pv, int *error)
+{
+	const int *errors = pv->caps.uffd_errors;
+
+	*error = errors[PAGEMV_UFFD_SYSCALL];
+	if (*error == 1) {
+		*error = 0;
+		return PAGEMV_REASON_DISABLED;
+	}
+	/* USER_MODE_ONLY is open to everybody, so EPERM there is a filter's. */
+	if (errors[PAGEMV_UFFD_USER_MODE] == -EPERM)
+		return PAGEMV_REASON_FILTERED;
+	/* Nor does a kernel have the device and not the system call. */
+	if (*error == -ENOSYS && errors[PAGEMV_UFFD_DEVICE] == -EACCES)
+		return PAGEMV_REASON_FILTERED;
+	return lacking(*error);
+}
+
+/* ---- the mechanisms ---- */
+
+/* Moves pages to and fro, and to dst in the end; tells the ticks of the
+ * fastest time. */
+static int try_moves(struct pagemv *pv, const struct trial *t, size_t bytes,
+		     uint64_t *fastest)
+{
+	*fastest = UINT64_MAX;
+	for (int i = 0; i < MOVE_TRIALS + 1; i++) {
+		uint64_t begun = pmv_ticks(), ticks;
+		struct pmv_step step;
+
+		step = pmv_uffd_move(pv->sys, pv->uffd, i & 1 ? t->src : t->dst,
+				     i & 1 ? t->dst : t->src, bytes);
+		ticks = pmv_ticks() - begun;
+		if (step.error)
+			return step.error;
+		if (ticks < *fastest)
+			*fastest = ticks;
+	}
+	return trial_arrived(t) ? 0 : -EIO;
+}
+
+/* How fast this kernel moves pages at best: one, and each page more. */
+static int time_moves(struct pagemv *pv, const struct trial *t)
+{
+	uint64_t one, many;
+	int rc = try_moves(pv, t, pv->page_bytes, &one);
+
+	if (rc == 0)
+		rc = pmv_uffd_move(pv->sys, pv->uffd, t->src, t->dst,
+				   pv->page_bytes)
+			     .error;
+	if (rc == 0)
+		rc = try_moves(pv, t, TRIAL_PAGES * pv->page_bytes, &many);
+	if (rc < 0)
+		return rc;
+	pv->fastest_move = one;
+	pv->fastest_page = many > one ? (many - one) / (TRIAL_PAGES - 1) : 0;
+	return 0;
+}
+
+static bool swap_is_on(struct pagemv *pv)
+{
+	char text[512];
+	int fd = pv->sys->open("/proc/swaps", O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd != -ENOENT; /* unknown: be careful */
+	n = pv->sys->read(fd, text, sizeof(text));
+	pv->sys->close(fd);
+	/* The first line is the heading. */
+	return n > 0 && memchr(text, '\n', (size_t)n) != text + n - 1;
+}
+
+/* Registers the trial's pages and moves between them. */
+static void try_quiet(struct pagemv *pv, const struct trial *t)
+{
+	uint64_t ioctls = 0;
+	int rc = pmv_uffd_register(pv->sys, pv->uffd, t->src,
+				   2 * TRIAL_PAGES * pv->page_bytes, &ioctls);
+
+	if (rc < 0 || !pmv_uffd_has_copy(ioctls)) {
+		unavailable(pv, PAGEMV_MECH_MOVE, lacking(rc), rc);
+		return;
+	}
+	pv->facilities |= PAGEMV_HAS_QUIET;
+	if (!pmv_uffd_has_move(ioctls)) {
+		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_NOT_IN_KERNEL,
+			    0);
+		return;
+	}
+	rc = time_moves(pv, t);
+	if (rc == -EPERM || rc == -ENOSYS || rc == -EACCES)
+		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_FILTERED, rc);
+	else if (rc < 0)
+		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_UNEXPECTED,
+			    rc);
+	else
+		available(pv, PAGEMV_MECH_MOVE);
+}
+
+static void probe_move(struct pagemv *pv, const struct trial *t)
+{
+	int error = 0;
+
+	if (pv->uffd < 0) {
+		enum pagemv_reason reason = uffd_reason(pv, &error);
+
+		unavailable(pv, PAGEMV_MECH_MOVE, reason, error);
+		return;
+	}
+	try_quiet(pv, t);
+	if (!pmv_available(pv, PAGEMV_MECH_MOVE))
+		return;
+	pv->facilities |= PAGEMV_HAS_PIN_CHECK;
+	if (pv->quirks & PAGEMV_QUIRK_SWAP && swap_is_on(pv))
+		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_KNOWN_BAD, 0);
+}
+
+static void probe_remap(struct pagemv *pv, const struct trial *t)
+{
+	int rc = pv->sys->mremap(t->src, pv->page_bytes, t->dst);
+
+	if (rc < 0)
+		unavailable(pv, PAGEMV_MECH_REMAP, lacking(rc), rc);
+	else if (!trial_arrived(t))
+		unavailable(pv, PAGEMV_MECH_REMAP, PAGEMV_REASON_UNEXPECTED,
+			    0);
+	else
+		available(pv, PAGEMV_MECH_REMAP);
+}
+
+static int probe_mechanisms(struct pagemv *pv)
+{
+	struct trial t;
+	int rc = trial_begin(pv, &t);
+
+	if (rc < 0)
+		return rc;
+	if (pmv_pages_populate(pv, t.src, pv->page_bytes) == 0)
+		pv->facilities |= PAGEMV_HAS_POPULATE_WRITE;
+	probe_move(pv, &t);
+	trial_end(pv, &t);
+	rc = trial_begin(pv, &t);
+	if (rc < 0)
+		return rc;
+	probe_remap(pv, &t);
+	trial_end(pv, &t);
+	/* Copying needs nothing but a way to detach pages. */
+	if (pmv_available(pv, PAGEMV_MECH_MOVE) ||
+	    pmv_available(pv, PAGEMV_MECH_REMAP))
+		available(pv, PAGEMV_MECH_COPY);
+	else
+		unavailable(pv, PAGEMV_MECH_COPY, PAGEMV_REASON_NOT_IN_KERNEL,
+			    0);
+	return 0;
+}
+
+static void disable(struct pagemv *pv, uint32_t disabled)
+{
+	for (int m = PAGEMV_MECH_AUTO + 1; m < PAGEMV_MECH_COUNT; m++)
+		if (disabled & PAGEMV_MECH_BIT(m))
+			unavailable(pv, m, PAGEMV_REASON_DISABLED, 0);
+	pv->kept_layout = PAGEMV_MECH_AUTO;
+	if (pmv_available(pv, PAGEMV_MECH_MOVE))
+		pv->kept_layout = PAGEMV_MECH_MOVE;
+	else if (pmv_available(pv, PAGEMV_MECH_COPY))
+		pv->kept_layout = PAGEMV_MECH_COPY;
+	if (!pmv_available(pv, PAGEMV_MECH_MOVE))
+		pv->facilities &= ~PAGEMV_HAS_PIN_CHECK;
+}
+
+/* ---- the rest ---- */
+
+static void read_release(struct pagemv *pv, uint32_t trusted)
+{
+	char *release = pv->caps.kernel_release;
+	uint32_t known;
+
+	if (pv->sys->uname(release, sizeof(pv->caps.kernel_release)) < 0)
+		return;
+	known = pmv_quirks_of(pmv_release_parse(release));
+	pv->quirks = known & ~trusted;
+	pv->caps.trusted = known & trusted;
+	if (pv->quirks & ~PAGEMV_QUIRK_MISCOUNT)
+		pmv_log(&pv->log, PAGEMV_LOG_WARNING,
+			"Linux %s has known faults in UFFDIO_MOVE "
+			"(quirks 0x%x): working around them",
+			release, pv->quirks);
+}
+
+static void read_huge_size(struct pagemv *pv)
+{
+	char text[32] = { 0 };
+	unsigned long bytes;
+	int fd = pv->sys->open(
+		"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", O_RDONLY);
+
+	if (fd < 0)
+		return;
+	if (pv->sys->read(fd, text, sizeof(text) - 1) > 0 &&
+	    sscanf(text, "%lu", &bytes) == 1 && bytes > pv->page_bytes &&
+	    !(bytes & (bytes - 1)))
+		pv->huge_bytes = bytes;
+	pv->sys->close(fd);
+}
+
+static void log_result(struct pagemv *pv)
+{
+	const struct pagemv_mech_caps *move = &pv->caps.mech[PAGEMV_MECH_MOVE];
+
+	if (move->available)
+		return;
+	pmv_log(&pv->log, PAGEMV_LOG_INFO,
+		"UFFDIO_MOVE is not available: %s; pages are %s",
+		pagemv_reason_string(move->reason),
+		pv->kept_layout == PAGEMV_MECH_COPY ? "copied" : "remapped");
+}
+
+int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts)
+{
+	int rc;
+
+	read_release(pv, opts->trusted);
+	read_huge_size(pv);
+	pmv_pages_open(pv);
+	pmv_mapping_open(pv);
+	open_uffd(pv, opts);
+	rc = probe_mechanisms(pv);
+	if (rc < 0)
+		return rc;
+	disable(pv, opts->disabled);
+	pv->caps.facilities = pv->facilities;
+	pv->caps.quirks = pv->quirks;
+	pv->caps.page_bytes = pv->page_bytes;
+	pv->caps.huge_page_bytes = pv->huge_bytes;
+	log_result(pv);
+	return 0;
+}
+
+void pmv_kernel_close(struct pagemv *pv)
+{
+	if (pv->uffd >= 0)
+		pv->sys->close(pv->uffd);
+	if (pv->pagemap_fd >= 0)
+		pv->sys->close(pv->pagemap_fd);
+	if (pv->maps_fd >= 0)
+		pv->sys->close(pv->maps_fd);
+}

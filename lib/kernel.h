@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Finds out, by trying, what this kernel and process can do, and why not.
+ */
+#ifndef PMV_KERNEL_H
+#define PMV_KERNEL_H
+
+#include "base.h"
+
+struct pagemv;
+struct pagemv_open_opts;
+
+/*
+ * Fills in everything about the kernel in pv: descriptors, facilities,
+ * quirks, mechanisms and their reasons. pv->sys, log and page_bytes are set.
+ * Returns 0, or -errno where not even the fallbacks can work (no memory, no
+ * descriptors).
+ */
+int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts);
+
+/* Closes the descriptors. */
+void pmv_kernel_close(struct pagemv *pv);
+
+#endif /* PMV_KERNEL_H */

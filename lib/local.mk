@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# All objects are in a convenience library, whose hidden symbols the unit tests
+# reach. The installed library is the same objects behind the version script.
+
+noinst_LTLIBRARIES += %D%/libpagemv-internal.la
+%C%_libpagemv_internal_la_SOURCES = \
+	%D%/base.h \
+	%D%/batch.c \
+	%D%/calibrate.c \
+	%D%/diagnose.c \
+	%D%/diagnose.h \
+	%D%/engine.c \
+	%D%/engine.h \
+	%D%/exchange.c \
+	%D%/internal.h \
+	%D%/kernel.c \
+	%D%/kernel.h \
+	%D%/log.c \
+	%D%/log.h \
+	%D%/mapping.c \
+	%D%/mapping.h \
+	%D%/move.c \
+	%D%/mover.h \
+	%D%/mover_copy.c \
+	%D%/mover_move.c \
+	%D%/mover_remap.c \
+	%D%/open.c \
+	%D%/pages.c \
+	%D%/pages.h \
+	%D%/policy.c \
+	%D%/policy.h \
+	%D%/quirks.c \
+	%D%/quirks.h \
+	%D%/region.c \
+	%D%/region.h \
+	%D%/relocate.c \
+	%D%/staging.c \
+	%D%/staging.h \
+	%D%/stats.c \
+	%D%/stats.h \
+	%D%/strings.c \
+	%D%/sys.c \
+	%D%/sys.h \
+	%D%/trace.h \
+	%D%/uffd.c \
+	%D%/uffd.h \
+	%D%/uffd_uapi.h
+%C%_libpagemv_internal_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS)
+%C%_libpagemv_internal_la_LIBADD = $(URCU_LIBS)
+
+lib_LTLIBRARIES += %D%/libpagemv.la
+%C%_libpagemv_la_SOURCES =
+%C%_libpagemv_la_LIBADD = %D%/libpagemv-internal.la
+%C%_libpagemv_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined \
+	-version-info $(PMV_VERSION_INFO) \
+	-Wl,--version-script=$(top_srcdir)/%D%/libpagemv.map
+EXTRA_%C%_libpagemv_la_DEPENDENCIES = %D%/libpagemv.map
+EXTRA_DIST += %D%/libpagemv.map

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One mechanism of moving pages, as the engine sees it. To add one: write
+ * its file, and add its row to pmv_movers[].
+ */
+#ifndef PMV_MOVER_H
+#define PMV_MOVER_H
+
+#include <pagemv/move.h>
+
+#include "uffd.h"
+
+/* Pages that could be brought to neither place, see struct pagemv_result. */
+struct pmv_stray {
+	uintptr_t addr;
+	size_t bytes;
+	uintptr_t src;  /* where they came from */
+};
+
+/* A range on its way. Source and destination do not overlap, except that
+ * UFFDIO_MOVE is given dst < src where that is safe. */
+struct pmv_span {
+	uintptr_t dst;
+	uintptr_t src;
+	size_t len;
+	uint32_t flags;            /* PAGEMV_MOVE_* */
+	struct pmv_stray *stray;
+};
+
+struct pmv_mover {
+	enum pagemv_mechanism id;
+	bool copies;               /* its pages are counted as copied */
+	bool needs_check;          /* its system calls check too little */
+	bool needs_scan;           /* it must be given populated pages only */
+	/*
+	 * Moves as many pages from the head of the span as one go allows; at
+	 * least one, or says why not. Errors mean what UFFDIO_MOVE means by
+	 * them. AS-Safe.
+	 */
+	struct pmv_step (*step)(struct pagemv *pv, const struct pmv_span *span);
+};
+
+/* Indexed by enum pagemv_mechanism. */
+extern const struct pmv_mover *const pmv_movers[PAGEMV_MECH_COUNT];
+
+extern const struct pmv_mover pmv_mover_move;
+extern const struct pmv_mover pmv_mover_remap;
+extern const struct pmv_mover pmv_mover_copy;
+
+/* Copies after mremap has taken the pages away from src, whatever holds
+ * them: for pinned pages that the caller wants copied. */
+struct pmv_step pmv_copy_held(struct pagemv *pv, const struct pmv_span *span);
+
+#endif /* PMV_MOVER_H */

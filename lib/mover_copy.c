@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Copying, with the contract of a move.
+ *
+ * A page that is copied and then thrown away loses what is stored to it in
+ * between. So pages are detached first: taken away from src in one go, by
+ * UFFDIO_MOVE or mremap, to a staging range that nobody knows of. A store
+ * that comes later finds an absent page at src. Only when the caller says
+ * that nobody writes to src are pages copied from there directly.
+ *
+ * UFFDIO_MOVE refuses pinned pages; mremap does not, and then nothing tells
+ * that a page is pinned (PAGEMV_HAS_PIN_CHECK).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "internal.h"
+#include "mover.h"
+#include "pages.h"
+#include "region.h"
+#include "staging.h"
+
+/* Pages detached at a time: they are absent at both places meanwhile. */
+#define DETACH_BYTES ((size_t)256 << 10)
+
+/* EAGAIN while pages are on their way is retried here, as nothing else can
+ * go on before they have arrived. */
+#define PATIENCE PMV_IDLE_MAX
+
+/* Fills absent pages at dst from memory that nobody else writes to. */
+static struct pmv_step fill(struct pagemv *pv, uintptr_t dst, uintptr_t from,
+			    size_t len)
+{
+	struct pmv_step step = { 0 };
+	struct pmv_run run;
+
+	if (pmv_has(pv, PAGEMV_HAS_QUIET)) {
+		step = pmv_uffd_copy(pv->sys, pv->uffd, dst, from, len);
+		/* ENOENT of UFFDIO_COPY: dst is not registered. */
+		if (step.error == -ENOENT)
+			step.error = -EINVAL;
+		return step;
+	}
+	run = pmv_pages_run(pv, dst, len);
+	if (run.populated) {
+		step.error = -EEXIST;
+		return step;
+	}
+	step.done = run.bytes;
+	memcpy((void *)dst, (const void *)from, step.done);
+	return step;
+}
+
+/* fill() until all is there, or until an error that will not go away. */
+static struct pmv_step fill_all(struct pagemv *pv, uintptr_t dst,
+				uintptr_t from, size_t len)
+{
+	struct pmv_step all = { 0 };
+
+	for (unsigned int idle = 0; all.done < len && idle < PATIENCE;) {
+		struct pmv_step step = fill(pv, dst + all.done,
+					    from + all.done, len - all.done);
+
+		all.done += step.done;
+		all.error = step.error;
+		if (step.error && step.error != -EAGAIN)
+			break;
+		if (step.done)
+			idle = 0;
+		else
+			pv->sys->sleep_ns(pmv_backoff_ns(8 + idle++));
+	}
+	return all;
+}
+
+static struct pmv_step copy_directly(struct pagemv *pv,
+				     const struct pmv_span *span)
+{
+	struct pmv_step step = fill(pv, span->dst, span->src, span->len);
+	int rc;
+
+	if (!step.done)
+		return step;
+	rc = pmv_pages_discard(pv, span->src, step.done);
+	if (rc < 0) {
+		/* Not at two places: take the copies back. */
+		pmv_pages_discard(pv, span->dst, step.done);
+		return (struct pmv_step){ .error = rc };
+	}
+	return step;
+}
+
+/* ---- detaching ---- */
+
+static struct pmv_step detach_by_move(struct pagemv *pv, uintptr_t staging,
+				      uintptr_t src, size_t len)
+{
+	struct pmv_step step = pmv_uffd_move(pv->sys, pv->uffd, staging, src,
+					     len);
+	struct pmv_run run;
+
+	if (!step.error)
+		return step;
+	/* The staging range was empty: what is in it now is what was moved,
+	 * whatever the kernel counted. */
+	run = pmv_pages_run(pv, staging, len);
+	step.done = run.populated ? run.bytes : 0;
+	return step;
+}
+
+static struct pmv_step detach_by_remap(struct pagemv *pv, uintptr_t staging,
+				       uintptr_t src, size_t len)
+{
+	int rc = pv->sys->mremap(src, len, staging);
+
+	if (rc < 0)
+		return (struct pmv_step){ .error = rc == -EFAULT ? -EINVAL
+								 : rc };
+	return (struct pmv_step){ .done = len };
+}
+
+/*
+ * Brings detached pages back to src, where dst would not take them. Returns
+ * how many bytes are back; the others find src filled anew.
+ */
+static size_t put_back(struct pagemv *pv, uintptr_t src, uintptr_t staging,
+		       size_t len)
+{
+	bool borrowed = !pmv_region_holds(pv, src, len);
+	size_t back;
+
+	/* Registered or not: idempotent. */
+	pmv_uffd_register(pv->sys, pv->uffd, src, len, NULL);
+	back = fill_all(pv, src, staging, len).done;
+	if (borrowed)
+		pmv_uffd_unregister(pv->sys, pv->uffd, src, len);
+	return back;
+}
+
+typedef struct pmv_step detach_fn(struct pagemv *pv, uintptr_t staging,
+				  uintptr_t src, size_t len);
+
+/*
+ * Ends a copy whose detached pages [staging, staging + detached) reached dst
+ * only in part. Returns true if some are stray now, and the staging range is
+ * the caller's.
+ */
+static bool undo(struct pagemv *pv, const struct pmv_span *span,
+		 uintptr_t staging, size_t arrived, size_t detached)
+{
+	size_t back = put_back(pv, span->src + arrived, staging + arrived,
+			       detached - arrived);
+
+	arrived += back;
+	if (arrived == detached)
+		return false;
+	*span->stray = (struct pmv_stray){
+		.addr = staging + arrived,
+		.bytes = detached - arrived,
+		.src = span->src + arrived,
+	};
+	pmv_staging_hand_over(pv, staging, span->stray->addr,
+			      span->stray->bytes);
+	return true;
+}
+
+static struct pmv_step copy_detached(struct pagemv *pv,
+				     const struct pmv_span *span,
+				     detach_fn *detach)
+{
+	size_t len = pmv_min(span->len, DETACH_BYTES);
+	bool fresh = detach == detach_by_move;
+	struct pmv_step out, in;
+	uintptr_t staging;
+	int rc = pmv_staging_take(pv, &staging);
+
+	if (rc < 0)
+		return (struct pmv_step){ .error = rc };
+	out = detach(pv, staging, span->src, len);
+	if (!out.done) {
+		pmv_staging_give(pv, staging, fresh);
+		return out;
+	}
+	in = fill_all(pv, span->dst, staging, out.done);
+	if (in.done < out.done) {
+		if (undo(pv, span, staging, in.done, out.done))
+			return in;
+		out = in;
+	}
+	pmv_pages_discard(pv, staging, len);
+	pmv_staging_give(pv, staging, fresh);
+	return out;
+}
+
+struct pmv_step pmv_copy_held(struct pagemv *pv, const struct pmv_span *span)
+{
+	return copy_detached(pv, span, detach_by_remap);
+}
+
+static struct pmv_step copy_step(struct pagemv *pv,
+				 const struct pmv_span *span)
+{
+	if (span->flags & PAGEMV_MOVE_QUIESCENT)
+		return copy_directly(pv, span);
+	return copy_detached(pv, span,
+			     pmv_available(pv, PAGEMV_MECH_MOVE)
+				     ? detach_by_move
+				     : detach_by_remap);
+}
+
+const struct pmv_mover pmv_mover_copy = {
+	.id = PAGEMV_MECH_COPY,
+	.copies = true,
+	.needs_check = true,
+	.needs_scan = true,
+	.step = copy_step,
+};

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * UFFDIO_MOVE. Everything is checked by the kernel, before any page moves;
+ * pages keep being huge where both sides are aligned and whole.
+ */
+#include "internal.h"
+#include "mover.h"
+
+/* Where whole huge pages must not move, none fits into half of one. */
+static size_t step_bytes(const struct pagemv *pv, size_t len)
+{
+	if (pmv_unlikely(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) &&
+	    pv->huge_bytes)
+		return pmv_min(len, pv->huge_bytes / 2);
+	return len;
+}
+
+static struct pmv_step move_step(struct pagemv *pv, const struct pmv_span *span)
+{
+	return pmv_uffd_move(pv->sys, pv->uffd, span->dst, span->src,
+			     step_bytes(pv, span->len));
+}
+
+const struct pmv_mover pmv_mover_move = {
+	.id = PAGEMV_MECH_MOVE,
+	.step = move_step,
+};
+
+const struct pmv_mover *const pmv_movers[PAGEMV_MECH_COUNT] = {
+	[PAGEMV_MECH_MOVE] = &pmv_mover_move,
+	[PAGEMV_MECH_REMAP] = &pmv_mover_remap,
+	[PAGEMV_MECH_COPY] = &pmv_mover_copy,
+};

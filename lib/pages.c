@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Three ways to ask, best first: PAGEMAP_SCAN (6.7), /proc/self/pagemap,
+ * mincore(2). The last takes a swapped-out page for a hole when it is not in
+ * the swap cache; it is used only where /proc is missing.
+ *
+ * ASSUME(pagemap-unprivileged): bits 62 (swapped) and 63 (present) are shown
+ *   without privilege. Documentation/admin-guide/mm/pagemap.rst
+ */
+#include "pages.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+#include "uffd_uapi.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+#define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
+#define ENTRIES 64
+
+/*
+ * The first run of pages of any of the wanted categories: 1 and the run, 0
+ * if there is none, or -errno. Which category a page has is not asked for,
+ * so that present and swapped pages make one run.
+ */
+static int pagemap_scan(const struct pagemv *pv, uintptr_t addr, size_t bytes,
+			uint32_t wanted, struct pmv_page_region *first)
+{
+	struct pmv_pm_scan scan = {
+		.size = sizeof(scan),
+		.start = addr,
+		.end = addr + bytes,
+		.vec = (uintptr_t)first,
+		.vec_len = 1,
+		.category_anyof_mask = wanted,
+	};
+
+	return pv->sys->ioctl(pv->pagemap_fd, PMV_PAGEMAP_SCAN, &scan);
+}
+
+static bool run_by_scan(const struct pagemv *pv, uintptr_t addr, size_t bytes,
+			struct pmv_run *run)
+{
+	struct pmv_page_region first;
+	int rc = pagemap_scan(pv, addr, bytes,
+			      PMV_PAGE_IS_PRESENT | PMV_PAGE_IS_SWAPPED,
+			      &first);
+
+	if (rc < 0)
+		return false;
+	if (rc == 0)
+		*run = (struct pmv_run){ bytes, false };
+	else if (first.start > addr)
+		*run = (struct pmv_run){ first.start - addr, false };
+	else
+		*run = (struct pmv_run){ first.end - addr, true };
+	return true;
+}
+
+static bool run_by_pagemap(const struct pagemv *pv, uintptr_t addr,
+			   size_t bytes, struct pmv_run *run)
+{
+	uint64_t entry[ENTRIES];
+	size_t pages = bytes / pv->page_bytes, n = 0;
+	off_t off = (off_t)(addr / pv->page_bytes * sizeof(entry[0]));
+
+	while (n < pages) {
+		size_t want = pmv_min(pages - n, ENTRIES);
+		ssize_t got = pv->sys->pread(pv->pagemap_fd, entry,
+					     want * sizeof(entry[0]),
+					     off + (off_t)(n * sizeof(entry[0])));
+
+		if (got < (ssize_t)sizeof(entry[0]))
+			break;
+		for (size_t i = 0; i < (size_t)got / sizeof(entry[0]); i++) {
+			bool there = entry[i] & PAGEMAP_PRESENT_OR_SWAPPED;
+
+			if (n == 0)
+				run->populated = there;
+			else if (there != run->populated)
+				goto out;
+			n++;
+		}
+	}
+out:
+	run->bytes = n * pv->page_bytes;
+	return n > 0;
+}
+
+static bool run_by_mincore(const struct pagemv *pv, uintptr_t addr,
+			   size_t bytes, struct pmv_run *run)
+{
+	unsigned char in_core[ENTRIES];
+	size_t pages = pmv_min(bytes / pv->page_bytes, ENTRIES), n = 1;
+
+	if (pv->sys->mincore(addr, pages * pv->page_bytes, in_core) < 0)
+		return false;
+	while (n < pages && (in_core[n] & 1) == (in_core[0] & 1))
+		n++;
+	*run = (struct pmv_run){ n * pv->page_bytes, in_core[0] & 1 };
+	return true;
+}
+
+struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
+			     size_t bytes)
+{
+	struct pmv_run run = { bytes, true };
+
+	pmv_assert(bytes > 0);
+	if (pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN) &&
+	    run_by_scan(pv, addr, bytes, &run))
+		return run;
+	if (pmv_has(pv, PAGEMV_HAS_PAGEMAP) &&
+	    run_by_pagemap(pv, addr, bytes, &run))
+		return run;
+	if (run_by_mincore(pv, addr, bytes, &run))
+		return run;
+	return (struct pmv_run){ bytes, true };
+}
+
+bool pmv_pages_huge(const struct pagemv *pv, uintptr_t addr)
+{
+	struct pmv_page_region first;
+
+	return pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN) &&
+	       pagemap_scan(pv, addr, pv->page_bytes, PMV_PAGE_IS_HUGE,
+			    &first) > 0;
+}
+
+int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	return pv->sys->madvise(addr, bytes, MADV_POPULATE_WRITE);
+}
+
+int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	int rc = pv->sys->madvise(addr, bytes, MADV_DONTNEED);
+
+	/* Locked memory: Linux 5.18. */
+	if (rc < 0)
+		rc = pv->sys->madvise(addr, bytes, MADV_DONTNEED_LOCKED);
+	return rc;
+}
+
+void pmv_pages_open(struct pagemv *pv)
+{
+	struct pmv_page_region first;
+	uint64_t entry;
+	uintptr_t here = pmv_round_down((uintptr_t)&entry, pv->page_bytes);
+	off_t off = (off_t)(here / pv->page_bytes * sizeof(entry));
+
+	pv->pagemap_fd = pv->sys->open("/proc/self/pagemap", O_RDONLY);
+	if (pv->pagemap_fd < 0)
+		return;
+	if (pv->sys->pread(pv->pagemap_fd, &entry, sizeof(entry), off) !=
+	    sizeof(entry)) {
+		pv->sys->close(pv->pagemap_fd);
+		pv->pagemap_fd = -1;
+		return;
+	}
+	pv->facilities |= PAGEMV_HAS_PAGEMAP;
+	if (pagemap_scan(pv, here, pv->page_bytes, PMV_PAGE_IS_PRESENT,
+			 &first) == 1)
+		pv->facilities |= PAGEMV_HAS_PAGEMAP_SCAN;
+}

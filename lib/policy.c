@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "policy.h"
+
+#include <errno.h>
+
+const struct pmv_costs pmv_default_costs = {
+	.mech = {
+		[PAGEMV_MECH_MOVE] = { 600, 61, 0.78 },
+		[PAGEMV_MECH_REMAP] = { 2700, 12, 0.53 },
+		[PAGEMV_MECH_COPY] = { 2400, 950, 950 },
+	},
+};
+
+/* What remap's look at the mappings and the pages costs: five system calls,
+ * and a walk over the page table entries. */
+#define CHECK_CALL_NS 3500.0
+#define CHECK_PAGE_NS 12.0
+
+double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,
+		   const struct pmv_shape *shape)
+{
+	const struct pmv_cost *c = &costs->mech[m];
+	size_t whole = shape->huge_runs * shape->pages_a_huge;
+	double ns = c->call_ns;
+
+	/* mremap takes whole page tables over, whatever they hold; MOVE gains
+	 * by alignment only where the pages are huge. */
+	if (m != PAGEMV_MECH_REMAP && shape->kind != PMV_KIND_HUGE)
+		whole = 0;
+	ns += (double)whole * c->huge_page_ns;
+	ns += (double)(shape->pages - whole) * c->page_ns;
+	if (m == PAGEMV_MECH_REMAP && shape->checked)
+		ns += CHECK_CALL_NS + (double)shape->pages * CHECK_PAGE_NS;
+	return ns;
+}
+
+enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
+				   uint32_t candidates,
+				   const struct pmv_shape *shape)
+{
+	enum pagemv_mechanism best = PAGEMV_MECH_AUTO;
+	double best_ns = 0;
+
+	for (int m = PAGEMV_MECH_AUTO + 1; m < PAGEMV_MECH_COUNT; m++) {
+		double ns;
+
+		if (!(candidates & PAGEMV_MECH_BIT(m)))
+			continue;
+		ns = pmv_cost_of(costs, (enum pagemv_mechanism)m, shape);
+		if (best == PAGEMV_MECH_AUTO || ns < best_ns) {
+			best = (enum pagemv_mechanism)m;
+			best_ns = ns;
+		}
+	}
+	return best;
+}
+
+int pmv_reason_errno(enum pagemv_reason reason)
+{
+	switch (reason) {
+	case PAGEMV_REASON_NONE:
+		return 0;
+	case PAGEMV_REASON_FORKED:
+		return -ESRCH;
+	case PAGEMV_REASON_UNMAPPED:
+	case PAGEMV_REASON_HOLE:
+		return -ENOENT;
+	case PAGEMV_REASON_OCCUPIED:
+	case PAGEMV_REASON_RACED:
+		return -EEXIST;
+	case PAGEMV_REASON_PINNED:
+	case PAGEMV_REASON_FOREIGN_UFFD:
+		return -EBUSY;
+	case PAGEMV_REASON_CHANGING:
+		return -EAGAIN;
+	case PAGEMV_REASON_NO_MEMORY:
+	case PAGEMV_REASON_TOO_MANY_MAPPINGS:
+		return -ENOMEM;
+	case PAGEMV_REASON_POISONED:
+		return -EFAULT;
+	case PAGEMV_REASON_INTERRUPTED:
+		return -EINTR;
+	case PAGEMV_REASON_NO_MECHANISM:
+	case PAGEMV_REASON_LAYOUT:
+	case PAGEMV_REASON_NOT_IN_KERNEL:
+	case PAGEMV_REASON_NOT_PERMITTED:
+	case PAGEMV_REASON_FILTERED:
+	case PAGEMV_REASON_KNOWN_BAD:
+	case PAGEMV_REASON_DISABLED:
+	case PAGEMV_REASON_NO_PROC:
+		return -EOPNOTSUPP;
+	case PAGEMV_REASON_UNEXPECTED:
+	case PAGEMV_REASON_COUNT:
+		return -EIO;
+	default: /* the arguments and the mappings */
+		return -EINVAL;
+	}
+}
+
+uint64_t pmv_backoff_ns(unsigned int idle)
+{
+	const unsigned int yields = 8, doublings = 11;
+
+	if (idle < yields)
+		return 0;
+	if (idle - yields > doublings)
+		return 1000u << doublings;
+	return 1000u << (idle - yields);
+}

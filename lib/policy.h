@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Decisions, as pure functions: which mechanism, how long to wait, which
+ * errno a reason becomes. No system calls, no state.
+ */
+#ifndef PMV_POLICY_H
+#define PMV_POLICY_H
+
+#include <pagemv/base.h>
+
+#include "base.h"
+
+/* What a mechanism costs: call_ns + n * page_ns, see struct pagemv_mech_caps. */
+struct pmv_cost {
+	double call_ns;
+	double page_ns;
+	double huge_page_ns;
+};
+
+struct pmv_costs {
+	struct pmv_cost mech[PAGEMV_MECH_COUNT];
+	bool calibrated;
+	/* Those that these replaced: kept until the handle is closed, as
+	 * somebody may be reading them. NULL for the defaults. */
+	const struct pmv_costs *older;
+};
+
+/* Measured on Linux 6.18.44, AMD EPYC, 2 CPUs: doc/measurements.md. */
+extern const struct pmv_costs pmv_default_costs;
+
+/* What kind of pages a range holds, as far as known. */
+enum pmv_kind { PMV_KIND_UNKNOWN, PMV_KIND_BASE, PMV_KIND_HUGE };
+
+/* A request as the cost model sees it. */
+struct pmv_shape {
+	size_t pages;
+	size_t huge_runs;    /* whole huge pages, aligned at both sides */
+	size_t pages_a_huge; /* base pages in a huge page */
+	enum pmv_kind kind;
+	bool checked;        /* remap has to look at the pages first */
+};
+
+double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,
+		   const struct pmv_shape *shape);
+
+/* The cheapest of the candidates (PAGEMV_MECH_BIT()); AUTO where there is
+ * none. */
+enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
+				   uint32_t candidates,
+				   const struct pmv_shape *shape);
+
+/* The closed set of errors: each reason has one. */
+int pmv_reason_errno(enum pagemv_reason reason);
+
+/* How often in a row a step may make no progress before the call gives up. */
+#define PMV_IDLE_MAX 64
+
+/* How long to wait after the idle-th step without progress; 0: yield. The
+ * waits up to PMV_IDLE_MAX sum up to about 0.1 s. */
+uint64_t pmv_backoff_ns(unsigned int idle);
+
+#endif /* PMV_POLICY_H */

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The table is a sorted array that is never changed in place: a writer
+ * copies it, publishes the copy and frees the old one after a grace period.
+ */
+#define _LGPL_SOURCE
+#include "region.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <urcu-bp.h>
+
+#include "diagnose.h"
+#include "internal.h"
+#include "uffd.h"
+
+/* After so many questions the kind of pages is looked at again. */
+#define KIND_LASTS 256
+
+struct pagemv_region {
+	struct pagemv *pv;
+	uintptr_t start;
+	uintptr_t end;
+	PMV_ATOMIC _Atomic unsigned int kind;
+	PMV_ATOMIC _Atomic unsigned int kind_left; /* questions until forgotten */
+};
+
+struct pmv_region_table {
+	size_t n;
+	struct pagemv_region *regions[];
+};
+
+/* The index of the first region that ends above addr. */
+static size_t table_search(const struct pmv_region_table *t, uintptr_t addr)
+{
+	size_t low = 0, high = t->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (t->regions[mid]->end > addr)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+/* The region that holds the range; the caller is in a read-side section. */
+static struct pagemv_region *find(const struct pagemv *pv, uintptr_t addr,
+				  size_t bytes)
+{
+	const struct pmv_region_table *t = rcu_dereference(pv->regions);
+	size_t i = table_search(t, addr);
+
+	if (i == t->n || t->regions[i]->start > addr ||
+	    t->regions[i]->end - addr < bytes)
+		return NULL;
+	return t->regions[i];
+}
+
+bool pmv_region_holds(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	bool holds;
+
+	rcu_read_lock();
+	holds = find(pv, addr, bytes) != NULL;
+	rcu_read_unlock();
+	return holds;
+}
+
+int pmv_region_rearm(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	pmv_count(pv->stats, PMV_REARMED, 1);
+	return pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
+}
+
+enum pmv_kind pmv_region_kind(const struct pagemv *pv, uintptr_t addr)
+{
+	enum pmv_kind kind = PMV_KIND_UNKNOWN;
+	struct pagemv_region *r;
+	unsigned int left;
+
+	rcu_read_lock();
+	r = find(pv, addr, 1);
+	if (r) {
+		/* Threads may lose a count to each other: only a hint. */
+		left = atomic_load_explicit(&r->kind_left,
+					    memory_order_relaxed);
+		if (left) {
+			kind = atomic_load_explicit(&r->kind,
+						    memory_order_relaxed);
+			atomic_store_explicit(&r->kind_left, left - 1,
+					      memory_order_relaxed);
+		}
+	}
+	rcu_read_unlock();
+	return kind;
+}
+
+void pmv_region_learn(const struct pagemv *pv, uintptr_t addr,
+		      enum pmv_kind kind)
+{
+	struct pagemv_region *r;
+
+	rcu_read_lock();
+	r = find(pv, addr, 1);
+	if (r) {
+		atomic_store_explicit(&r->kind, kind, memory_order_relaxed);
+		atomic_store_explicit(&r->kind_left, KIND_LASTS,
+				      memory_order_relaxed);
+	}
+	rcu_read_unlock();
+}
+
+/* Publishes a table and frees the old one. Needs region_lock. */
+static void publish(struct pagemv *pv, struct pmv_region_table *t)
+{
+	struct pmv_region_table *old = pv->regions;
+
+	rcu_assign_pointer(pv->regions, t);
+	synchronize_rcu();
+	free(old);
+}
+
+static struct pmv_region_table *table_new(size_t n)
+{
+	struct pmv_region_table *t;
+
+	t = malloc(sizeof(*t) + n * sizeof(t->regions[0]));
+	if (t)
+		t->n = n;
+	return t;
+}
+
+/* Needs region_lock. */
+static int table_insert(struct pagemv *pv, struct pagemv_region *r)
+{
+	const struct pmv_region_table *old = pv->regions;
+	size_t i = table_search(old, r->start);
+	struct pmv_region_table *t;
+
+	if (i < old->n && old->regions[i]->start < r->end)
+		return -EBUSY;
+	t = table_new(old->n + 1);
+	if (!t)
+		return -ENOMEM;
+	memcpy(t->regions, old->regions, i * sizeof(r));
+	t->regions[i] = r;
+	memcpy(t->regions + i + 1, old->regions + i, (old->n - i) * sizeof(r));
+	publish(pv, t);
+	return 0;
+}
+
+/*
+ * Needs region_lock. The table is shortened in a copy; where there is no
+ * memory for one, nothing changes.
+ */
+static int table_remove(struct pagemv *pv, struct pagemv_region *r)
+{
+	const struct pmv_region_table *old = pv->regions;
+	size_t i = table_search(old, r->start);
+	struct pmv_region_table *t = table_new(old->n - 1);
+
+	if (!t)
+		return -ENOMEM;
+	memcpy(t->regions, old->regions, i * sizeof(r));
+	memcpy(t->regions + i, old->regions + i + 1, (t->n - i) * sizeof(r));
+	publish(pv, t);
+	return 0;
+}
+
+static enum pagemv_reason range_reason(const struct pagemv *pv, uintptr_t addr,
+				       size_t bytes)
+{
+	if ((addr | bytes) & (pv->page_bytes - 1))
+		return PAGEMV_REASON_MISALIGNED;
+	if (!bytes)
+		return PAGEMV_REASON_ZERO_LENGTH;
+	if (addr + bytes < addr)
+		return PAGEMV_REASON_WRAPS;
+	return pmv_diagnose_range(pv, addr, bytes, NULL);
+}
+
+/* Registers with the kernel, where there is something to register with. */
+static enum pagemv_reason arm(struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	int rc;
+
+	if (pv->quirks & PAGEMV_QUIRK_HUGE_PAGES)
+		pv->sys->madvise(addr, bytes, MADV_NOHUGEPAGE);
+	if (!pmv_has(pv, PAGEMV_HAS_QUIET))
+		return PAGEMV_REASON_NONE;
+	rc = pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
+	switch (rc) {
+	case 0:
+		return PAGEMV_REASON_NONE;
+	case -EBUSY:
+		return PAGEMV_REASON_FOREIGN_UFFD;
+	case -ENOMEM:
+		return PAGEMV_REASON_NO_MEMORY;
+	default:
+		pmv_count(pv->stats, PMV_UNEXPECTED, 1);
+		return PAGEMV_REASON_UNEXPECTED;
+	}
+}
+
+static enum pagemv_reason region_add(struct pagemv *pv, uintptr_t addr,
+				     size_t bytes, struct pagemv_region **out)
+{
+	enum pagemv_reason reason = PAGEMV_REASON_NO_MEMORY;
+	struct pagemv_region *r = calloc(1, sizeof(*r));
+	int rc;
+
+	if (!r)
+		return reason;
+	*r = (struct pagemv_region){ .pv = pv, .start = addr,
+				     .end = addr + bytes };
+	pthread_mutex_lock(&pv->region_lock);
+	rc = table_insert(pv, r);
+	if (rc == 0) {
+		reason = arm(pv, addr, bytes);
+		if (reason)
+			table_remove(pv, r);
+	} else if (rc == -EBUSY) {
+		reason = PAGEMV_REASON_OVERLAP;
+	}
+	pthread_mutex_unlock(&pv->region_lock);
+	if (reason)
+		free(r);
+	else
+		*out = r;
+	return reason;
+}
+
+static int region_register(struct pagemv *pv, uintptr_t addr, size_t bytes,
+			   const struct pagemv_region_opts *opts,
+			   struct pagemv_region **out,
+			   enum pagemv_reason *reason)
+{
+	struct pagemv_region_opts o = { 0 };
+	int rc = opts ? pmv_opts_copy(&o, sizeof(o), opts) : 0;
+
+	*reason = PAGEMV_REASON_BAD_OPTIONS;
+	if (rc < 0)
+		return rc;
+	if (!out || o.flags || o.reserved)
+		return -EINVAL;
+	if (!pmv_alive(pv)) {
+		*reason = PAGEMV_REASON_FORKED;
+		return -ESRCH;
+	}
+	*reason = range_reason(pv, addr, bytes);
+	if (!*reason)
+		*reason = region_add(pv, addr, bytes, out);
+	/* An overlap with another region is a registration that exists. */
+	if (*reason == PAGEMV_REASON_OVERLAP)
+		return -EBUSY;
+	return pmv_reason_errno(*reason);
+}
+
+int pagemv_region_register(struct pagemv *pv, void *addr, size_t len_bytes,
+			   const struct pagemv_region_opts *opts,
+			   struct pagemv_region **out,
+			   enum pagemv_reason *reason)
+{
+	enum pagemv_reason why;
+	int saved = errno, rc;
+
+	if (!reason)
+		reason = &why;
+	*reason = PAGEMV_REASON_BAD_OPTIONS;
+	if (!pv)
+		return -EINVAL;
+	rc = region_register(pv, (uintptr_t)addr, len_bytes, opts, out,
+			     reason);
+	errno = saved;
+	return rc;
+}
+
+int pagemv_region_unregister(struct pagemv_region *region)
+{
+	struct pagemv *pv;
+	int saved = errno, rc;
+
+	if (!region)
+		return 0;
+	pv = region->pv;
+	if (!pmv_alive(pv))
+		return -ESRCH;
+	pthread_mutex_lock(&pv->region_lock);
+	rc = table_remove(pv, region);
+	if (rc == 0 && pmv_has(pv, PAGEMV_HAS_QUIET))
+		pmv_uffd_unregister(pv->sys, pv->uffd, region->start,
+				    region->end - region->start);
+	pthread_mutex_unlock(&pv->region_lock);
+	if (rc == 0)
+		free(region);
+	errno = saved;
+	return rc;
+}
+
+/* Threads that were in a read-side section are not in the child. */
+static void survive_fork(void)
+{
+	pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent,
+		       urcu_bp_after_fork_child);
+}
+
+int pmv_regions_open(struct pagemv *pv)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, survive_fork);
+	pv->regions = table_new(0);
+	if (!pv->regions)
+		return -ENOMEM;
+	pthread_mutex_init(&pv->region_lock, NULL);
+	return 0;
+}
+
+void pmv_regions_close(struct pagemv *pv)
+{
+	/* Closing the userfaultfd ends the registrations in the kernel. */
+	for (size_t i = 0; i < pv->regions->n; i++)
+		free(pv->regions->regions[i]);
+	free(pv->regions);
+	pthread_mutex_destroy(&pv->region_lock);
+}

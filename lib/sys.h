@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The system calls of the library, and its clock, as one table of functions.
+ *
+ * Nothing else in lib/ enters the kernel. Tests swap the table to script
+ * answers and to inject failures. Every function returns 0 or a count, or a
+ * negative errno; errno itself is of no meaning to callers.
+ */
+#ifndef PMV_SYS_H
+#define PMV_SYS_H
+
+#include "base.h"
+
+struct pmv_sys {
+	int (*ioctl)(int fd, unsigned long request, void *arg);
+	int (*userfaultfd)(int flags);
+	int (*open)(const char *path, int flags);
+	int (*close)(int fd);
+	ssize_t (*read)(int fd, void *buf, size_t bytes);
+	ssize_t (*pread)(int fd, void *buf, size_t bytes, off_t off);
+	int (*mmap)(uintptr_t *out, size_t bytes, int prot);
+	int (*munmap)(uintptr_t addr, size_t bytes);
+	/* Takes the pages from src to dst; what was mapped at dst goes, src
+	 * stays mapped (MREMAP_FIXED|MREMAP_DONTUNMAP, Linux 5.7). */
+	int (*mremap)(uintptr_t src, size_t bytes, uintptr_t dst);
+	int (*madvise)(uintptr_t addr, size_t bytes, int advice);
+	int (*mincore)(uintptr_t addr, size_t bytes, unsigned char *vec);
+	int (*getpid)(void);
+	int (*uname)(char *release, size_t bytes);
+	void (*yield)(void);
+	void (*sleep_ns)(uint64_t ns);
+	uint64_t (*now_ns)(void);
+};
+
+/* The real thing. */
+extern const struct pmv_sys pmv_sys_linux;
+
+#endif /* PMV_SYS_H */
