@@ -24,6 +24,10 @@
 #define PMV_ATOMIC
 #define PMV_CONST_AFTER_INIT
 
+/* On the path of a move that succeeds at once: kept together by the linker, on
+ * as few pages as there can be. */
+#define PMV_HOT __attribute__((hot))
+
 #define pmv_likely(x) __builtin_expect(!!(x), 1)
 #define pmv_unlikely(x) __builtin_expect(!!(x), 0)
 

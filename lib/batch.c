@@ -21,6 +21,7 @@ struct batch {
 	size_t base;              /* bytes of the request before the window */
 	const struct pmv_request *opts;
 	struct pagemv_result *sum;
+	size_t failed;            /* the first of segs that did, or n */
 	uint16_t order[WINDOW];   /* indices into segs, as they are done */
 };
 
@@ -145,8 +146,10 @@ static void tell(struct batch *b, size_t k, size_t done,
 		sum->stray_bytes = r->stray_bytes;
 		sum->stray_off = off + r->stray_off;
 	}
-	if (!r->error || (sum->error && sum->left_off < off))
+	/* Of an earlier window, or of this one: the first counts. */
+	if (!r->error || k > b->failed || (sum->error && b->failed == b->n))
 		return;
+	b->failed = k;
 	sum->error = r->error;
 	sum->reason = r->reason;
 	sum->left_off = off + r->left_off;
@@ -207,6 +210,14 @@ static void move_together(struct batch *b, size_t first, size_t count,
 	}
 }
 
+/* What is wrong with a range must not be hidden by its neighbours. */
+static bool whole_pages(const struct batch *b, const struct pagemv_seg *s)
+{
+	uintptr_t bits = (uintptr_t)s->dst | (uintptr_t)s->src | s->len_bytes;
+
+	return s->len_bytes && !(bits & (b->pv->page_bytes - 1));
+}
+
 /* The number of ranges from order[first] on that make one. */
 static size_t neighbours(const struct batch *b, size_t first, size_t *bytes)
 {
@@ -215,12 +226,13 @@ static size_t neighbours(const struct batch *b, size_t first, size_t *bytes)
 
 	*bytes = a->len_bytes;
 	/* Pages skipped in the middle would belong to nobody. */
-	if (b->opts->busy == PAGEMV_BUSY_SKIP)
+	if (b->opts->busy == PAGEMV_BUSY_SKIP || !whole_pages(b, a))
 		return n;
 	while (first + n < b->n) {
 		const struct pagemv_seg *s = &b->segs[b->order[first + n]];
 
-		if ((uintptr_t)s->src != (uintptr_t)a->src + *bytes ||
+		if (!whole_pages(b, s) ||
+		    (uintptr_t)s->src != (uintptr_t)a->src + *bytes ||
 		    (uintptr_t)s->dst != (uintptr_t)a->dst + *bytes ||
 		    (uintptr_t)s->dst - (uintptr_t)a->src <
 			    *bytes + s->len_bytes)
@@ -233,6 +245,7 @@ static size_t neighbours(const struct batch *b, size_t first, size_t *bytes)
 
 static void run_window(struct batch *b)
 {
+	b->failed = b->n;
 	sort_where_allowed(b);
 	for (size_t i = 0; i < b->n;) {
 		size_t bytes, n = neighbours(b, i, &bytes);
@@ -243,6 +256,22 @@ static void run_window(struct batch *b)
 			move_alone(b, b->order[i], 0);
 		i += n;
 	}
+}
+
+/* No range is looked at, since the options make no sense. */
+static int refuse_all(struct pagemv_seg *segs, size_t n, int error,
+		      struct pagemv_result *res)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; segs && i < n; i++) {
+		segs[i].left_bytes = segs[i].len_bytes;
+		segs[i].error = error;
+		segs[i].reason = PAGEMV_REASON_BAD_OPTIONS;
+		bytes += segs[i].len_bytes;
+	}
+	pmv_refuse(res, bytes, PAGEMV_REASON_BAD_OPTIONS);
+	return res->error = error;
 }
 
 static int movev(struct pagemv *pv, struct pagemv_seg *segs, size_t n,
@@ -258,10 +287,8 @@ static int movev(struct pagemv *pv, struct pagemv_seg *segs, size_t n,
 			 : -EINVAL;
 
 	*res = (struct pagemv_result){ 0 };
-	if (rc < 0) {
-		pmv_refuse(res, 0, PAGEMV_REASON_BAD_OPTIONS);
-		return res->error = rc;
-	}
+	if (rc < 0)
+		return refuse_all(segs, n, rc, res);
 	for (size_t i = 0; i < n; i += b.n) {
 		b.segs = segs + i;
 		b.n = pmv_min(n - i, WINDOW);
@@ -278,9 +305,6 @@ int pagemv_movev(struct pagemv *pv, struct pagemv_seg *segs, size_t n,
 		 struct pagemv_result *res)
 {
 	struct pagemv_result unwanted;
-	int saved = errno, rc;
 
-	rc = movev(pv, segs, n, opts, res ? res : &unwanted);
-	errno = saved;
-	return rc;
+	return movev(pv, segs, n, opts, res ? res : &unwanted);
 }

@@ -177,7 +177,7 @@ int pagemv_calibrate(struct pagemv *pv)
 	if (rc < 0) {
 		free(costs);
 		errno = saved;
-		return rc;
+		return pmv_closed_errors(rc);
 	}
 	costs->calibrated = true;
 	costs->older = atomic_load_explicit(&pv->costs, memory_order_acquire);

@@ -202,8 +202,8 @@ static enum pagemv_reason check_quickly(const struct pagemv *pv, uintptr_t dst,
 	return PAGEMV_REASON_NONE;
 }
 
-enum pagemv_reason pmv_check(const struct pagemv *pv, uintptr_t dst,
-			     uintptr_t src, size_t bytes, bool *several)
+enum pagemv_reason pmv_check(struct pagemv *pv, uintptr_t dst, uintptr_t src,
+			     size_t bytes, bool *several)
 {
 	enum pagemv_reason quick = check_quickly(pv, dst, src, bytes, several);
 	enum pagemv_reason deep;
@@ -211,7 +211,7 @@ enum pagemv_reason pmv_check(const struct pagemv *pv, uintptr_t dst,
 	/* Without /proc nothing can be told, and the caller is believed. */
 	if (!quick || quick == PAGEMV_REASON_NO_PROC)
 		return PAGEMV_REASON_NONE;
-	pmv_count(pv->stats, PMV_DIAGNOSES, 1);
+	pmv_count(&pv->stats, PMV_DIAGNOSES, 1);
 	deep = pmv_diagnose(pv, dst, src, bytes);
 	return deep ? deep : quick;
 }

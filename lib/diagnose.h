@@ -29,8 +29,8 @@ enum pagemv_reason pmv_diagnose_range(const struct pagemv *pv, uintptr_t addr,
  * The quick look, for remap and copy: NONE if both ranges are plain memory,
  * locked alike. several: receives whether either has several mappings.
  */
-enum pagemv_reason pmv_check(const struct pagemv *pv, uintptr_t dst,
-			     uintptr_t src, size_t bytes, bool *several);
+enum pagemv_reason pmv_check(struct pagemv *pv, uintptr_t dst, uintptr_t src,
+			     size_t bytes, bool *several);
 
 /* How many of the bytes come before a border of mappings on either side; all
  * where that cannot be told. */

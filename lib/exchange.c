@@ -25,7 +25,9 @@ struct exchange {
 	struct pmv_request opts;
 	uintptr_t a, b;
 	size_t len;
-	uintptr_t staging;      /* 0: handed over to the caller */
+	size_t off;             /* where the present step is */
+	struct pmv_staging staging;
+	bool handed_over;       /* it is the caller's now */
 	struct pagemv_result *res;
 };
 
@@ -43,6 +45,13 @@ static size_t move(struct exchange *x, uintptr_t dst, uintptr_t src, size_t len,
 	x->res->kernel_calls += r->kernel_calls;
 	x->res->repaired_bytes += r->repaired_bytes;
 	x->res->mechanisms |= r->mechanisms;
+	/* Of several the first is told; the others stay mapped, and counted
+	 * in the statistics. */
+	if (r->stray && !x->res->stray) {
+		x->res->stray = r->stray;
+		x->res->stray_bytes = r->stray_bytes;
+		x->res->stray_off = x->off + r->stray_off;
+	}
 	return len - r->left_bytes;
 }
 
@@ -65,8 +74,10 @@ static size_t move_back(struct exchange *x, uintptr_t dst, uintptr_t src,
 /* Pages at addr in the staging range belong to neither place any more. */
 static void strand(struct exchange *x, uintptr_t addr, size_t bytes, size_t off)
 {
-	pmv_staging_hand_over(x->pv, x->staging, addr, bytes);
-	x->staging = 0;
+	pmv_staging_hand_over(x->pv, &x->staging, addr, bytes);
+	x->handed_over = true;
+	if (x->res->stray)
+		return;
 	x->res->stray = (void *)addr;
 	x->res->stray_bytes = bytes;
 	x->res->stray_off = off;
@@ -83,6 +94,7 @@ static size_t exchange_step(struct exchange *x, size_t off, size_t n,
 	struct pagemv_result out, over, in;
 	size_t from_a, from_b, done, back;
 
+	x->off = off;
 	from_a = move(x, via, a, n, &out);
 	*why = out.reason;
 	if (!from_a)
@@ -105,7 +117,7 @@ static size_t exchange_step(struct exchange *x, size_t off, size_t n,
 
 static enum pagemv_reason check(const struct exchange *x)
 {
-	const struct pagemv *pv = x->pv;
+	struct pagemv *pv = x->pv;
 	enum pagemv_reason reason;
 	bool several;
 
@@ -134,13 +146,13 @@ static enum pagemv_reason run(struct exchange *x)
 	enum pagemv_reason why = PAGEMV_REASON_NONE;
 	size_t done = 0;
 
-	while (done < x->len && !why) {
+	while (done < x->len && !why && !x->handed_over) {
 		/* At the same offset in a huge page as a, so that whole ones
 		 * stay whole. */
 		size_t at = (x->a + done) & (PMV_STAGING_BYTES - 1);
 		size_t n = pmv_min(x->len - done, PMV_STAGING_BYTES - at);
 
-		done += exchange_step(x, done, n, x->staging + at, &why);
+		done += exchange_step(x, done, n, x->staging.base + at, &why);
 	}
 	if (res->mechanisms & PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
 		res->copied_bytes = done;
@@ -155,8 +167,7 @@ static int exchange(struct exchange *x)
 {
 	enum pagemv_reason reason = check(x);
 
-	if (!reason &&
-	    pmv_staging_take(x->pv, &x->staging) < 0)
+	if (!reason && pmv_staging_take(x->pv, x->a, &x->staging) < 0)
 		reason = PAGEMV_REASON_NO_MEMORY;
 	if (reason)
 		return pmv_refuse(x->res, x->len, reason);
@@ -164,8 +175,8 @@ static int exchange(struct exchange *x)
 	reason = run(x);
 	x->res->reason = reason;
 	x->res->error = pmv_reason_errno(reason);
-	if (x->staging)
-		pmv_staging_give(x->pv, x->staging,
+	if (!x->handed_over)
+		pmv_staging_give(x->pv, &x->staging,
 				 x->res->mechanisms ==
 					 PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE));
 	return x->res->error;
@@ -183,7 +194,6 @@ int pagemv_exchange(struct pagemv *pv, void *a, void *b, size_t len_bytes,
 		.len = len_bytes,
 		.res = res ? res : &unwanted,
 	};
-	int saved = errno;
 	int rc = pv ? pmv_request_opts(&x.opts, opts, EXCHANGE_FLAGS) : -EINVAL;
 
 	/* Pages skipped in the middle would be exchanged with nothing. */
@@ -195,6 +205,5 @@ int pagemv_exchange(struct pagemv *pv, void *a, void *b, size_t len_bytes,
 		pmv_refuse(x.res, len_bytes, PAGEMV_REASON_BAD_OPTIONS);
 		x.res->error = rc;
 	}
-	errno = saved;
 	return rc;
 }

@@ -24,17 +24,24 @@ struct pmv_region_table;
 /* What *pv->alive holds in the process that opened the handle. */
 #define PMV_ALIVE 0x70616765u
 
+/* The members up to and with stats are all that a move that succeeds at once
+ * touches: one page. */
+#define PMV_HANDLE_ALIGN 4096
+
 struct pagemv {
-	const struct pmv_sys *sys;
+	_Alignas(PMV_HANDLE_ALIGN) const struct pmv_sys *sys;
 	size_t page_bytes;
 	size_t huge_bytes;          /* of a PMD; 0 where there is none */
 	int uffd;                   /* -1: none */
-	int pagemap_fd;             /* -1: none */
-	int maps_fd;                /* -1: no PROCMAP_QUERY */
-	uint32_t facilities;        /* PAGEMV_HAS_* */
 	uint32_t quirks;            /* PAGEMV_QUIRK_* in force */
+	uint32_t facilities;        /* PAGEMV_HAS_* */
 	uint32_t available;         /* PAGEMV_MECH_BIT() */
 	enum pagemv_mechanism kept_layout; /* AUTO's choice without mremap */
+	bool can_detach;            /* pages can be taken away to copy them */
+	PMV_ATOMIC struct pmv_stats stats;
+
+	int pagemap_fd;             /* -1: none */
+	int maps_fd;                /* -1: no PROCMAP_QUERY */
 	uint64_t fastest_move;      /* ticks of the fastest MOVE of one page
 				     * seen at open; 0: unknown */
 	uint64_t fastest_page;      /* ticks that each page more took */
@@ -47,10 +54,12 @@ struct pagemv {
 
 	PMV_ATOMIC _Atomic(const struct pmv_costs *) costs;
 	PMV_ATOMIC _Atomic uintptr_t staging; /* a cached one, see staging.h */
-	PMV_RCU struct pmv_region_table *regions;
+	PMV_RCU _Atomic(struct pmv_region_table *) regions;
 	pthread_mutex_t region_lock; /* writers of regions */
-	struct pmv_stats *stats;
 };
+
+_Static_assert(offsetof(struct pagemv, pagemap_fd) <= PMV_HANDLE_ALIGN,
+	       "the hot members fit into a page");
 
 /* False in a forked child. One load. */
 static inline bool pmv_alive(const struct pagemv *pv)
@@ -81,5 +90,8 @@ int pmv_open_with(struct pagemv **out, const struct pagemv_open_opts *opts,
  * Returns 0, -EINVAL (size is nonsense) or -E2BIG.
  */
 int pmv_opts_copy(void *to, size_t to_bytes, const void *from);
+
+/* Maps what opening and calibrating do not document to -EIO. */
+int pmv_closed_errors(int rc);
 
 #endif /* PMV_INTERNAL_H */

@@ -75,48 +75,56 @@ static void available(struct pagemv *pv, enum pagemv_mechanism m)
 
 /* ---- userfaultfd ---- */
 
-static int open_one_way(struct pagemv *pv, int how, int dev_fd)
+static bool open_one_way(struct pagemv *pv, int how, int dev_fd)
 {
 	int fd = pmv_uffd_open(pv->sys, how, dev_fd);
-	int rc;
+	int rc = fd;
 
-	if (fd < 0)
-		return fd;
-	rc = pmv_uffd_api(pv->sys, fd, &pv->caps.uffd_features);
-	if (rc < 0) {
+	if (fd >= 0)
+		rc = pmv_uffd_api(pv->sys, fd, &pv->caps.uffd_features);
+	if (fd >= 0 && rc < 0)
 		pv->sys->close(fd);
-		return rc;
-	}
-	return fd;
+	pv->caps.uffd_errors[how] = rc < 0 ? rc : 0;
+	if (rc < 0)
+		return false;
+	pv->uffd = fd;
+	pv->caps.uffd_how = (uint32_t)how;
+	pv->facilities |= PAGEMV_HAS_UFFD;
+	return true;
 }
 
 /*
  * The three ways, most modest first; whatever a way answers, the next one is
  * tried, as sandboxes refuse with all sorts of errors.
  */
-static void open_uffd(struct pagemv *pv, const struct pagemv_open_opts *opts)
+static bool open_uffd(struct pagemv *pv, const struct pagemv_open_opts *opts)
 {
 	static const int ways[] = { PAGEMV_UFFD_USER_MODE, PAGEMV_UFFD_DEVICE,
 				    PAGEMV_UFFD_SYSCALL };
-	bool given = opts->flags & PAGEMV_OPEN_DEV_FD;
 
 	for (int how = 0; how < PAGEMV_UFFD_HOW_COUNT; how++)
 		pv->caps.uffd_errors[how] = 1; /* not tried */
 	if (opts->flags & PAGEMV_OPEN_NO_UFFD)
-		return;
-	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		int how = given ? PAGEMV_UFFD_DEVICE : ways[i];
-		int fd = open_one_way(pv, how, given ? opts->dev_fd : -1);
+		return false;
+	if (opts->flags & PAGEMV_OPEN_DEV_FD &&
+	    open_one_way(pv, PAGEMV_UFFD_DEVICE, opts->dev_fd))
+		return true;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		if (open_one_way(pv, ways[i], -1))
+			return true;
+	return false;
+}
 
-		pv->caps.uffd_errors[how] = fd < 0 ? fd : 0;
-		if (fd >= 0) {
-			pv->uffd = fd;
-			pv->caps.uffd_how = (uint32_t)how;
-			pv->facilities |= PAGEMV_HAS_UFFD;
-			return;
-		}
-		given = false;
+/* -EMFILE or -ENFILE, if it was for that that there is no userfaultfd. */
+static int no_descriptor_left(const struct pagemv *pv)
+{
+	for (int how = 0; how < PAGEMV_UFFD_HOW_COUNT; how++) {
+		int error = pv->caps.uffd_errors[how];
+
+		if (error == -EMFILE || error == -ENFILE)
+			return error;
 	}
+	return 0;
 }
 
 /* Why there is no userfaultfd, from what the ways of opening answered. */
@@ -145,6 +153,8 @@ static enum pagemv_reason uffd_reason(const struct pagemv *pv, int *error)
 static int try_moves(struct pagemv *pv, const struct trial *t, size_t bytes,
 		     uint64_t *fastest)
 {
+	unsigned int tries = 0;
+
 	*fastest = UINT64_MAX;
 	for (int i = 0; i < MOVE_TRIALS + 1; i++) {
 		uint64_t begun = pmv_ticks(), ticks;
@@ -153,7 +163,13 @@ static int try_moves(struct pagemv *pv, const struct trial *t, size_t bytes,
 		step = pmv_uffd_move(pv->sys, pv->uffd, i & 1 ? t->src : t->dst,
 				     i & 1 ? t->dst : t->src, bytes);
 		ticks = pmv_ticks() - begun;
-		if (step.error)
+		if (step.error == -EAGAIN && tries++ < PMV_IDLE_MAX) {
+			pv->sys->yield();
+			i--;
+			continue;
+		}
+		/* EEXIST: moved and not counted, as the end will tell. */
+		if (step.error && step.error != -EEXIST)
 			return step.error;
 		if (ticks < *fastest)
 			*fastest = ticks;
@@ -186,12 +202,14 @@ static bool swap_is_on(struct pagemv *pv)
 	int fd = pv->sys->open("/proc/swaps", O_RDONLY);
 	ssize_t n;
 
+	/* A kernel without swap has no such file; without /proc, or where it
+	 * cannot be read, be careful. */
 	if (fd < 0)
-		return fd != -ENOENT; /* unknown: be careful */
+		return fd != -ENOENT || pv->pagemap_fd < 0;
 	n = pv->sys->read(fd, text, sizeof(text));
 	pv->sys->close(fd);
 	/* The first line is the heading. */
-	return n > 0 && memchr(text, '\n', (size_t)n) != text + n - 1;
+	return n <= 0 || memchr(text, '\n', (size_t)n) != text + n - 1;
 }
 
 /* Registers the trial's pages and moves between them. */
@@ -268,13 +286,9 @@ static int probe_mechanisms(struct pagemv *pv)
 		return rc;
 	probe_remap(pv, &t);
 	trial_end(pv, &t);
-	/* Copying needs nothing but a way to detach pages. */
-	if (pmv_available(pv, PAGEMV_MECH_MOVE) ||
-	    pmv_available(pv, PAGEMV_MECH_REMAP))
-		available(pv, PAGEMV_MECH_COPY);
-	else
-		unavailable(pv, PAGEMV_MECH_COPY, PAGEMV_REASON_NOT_IN_KERNEL,
-			    0);
+	/* By mremap; also when it is not to be used as a mechanism. */
+	pv->can_detach = pmv_available(pv, PAGEMV_MECH_REMAP);
+	available(pv, PAGEMV_MECH_COPY);
 	return 0;
 }
 
@@ -288,6 +302,7 @@ static void disable(struct pagemv *pv, uint32_t disabled)
 		pv->kept_layout = PAGEMV_MECH_MOVE;
 	else if (pmv_available(pv, PAGEMV_MECH_COPY))
 		pv->kept_layout = PAGEMV_MECH_COPY;
+	pv->can_detach |= pmv_available(pv, PAGEMV_MECH_MOVE);
 	if (!pmv_available(pv, PAGEMV_MECH_MOVE))
 		pv->facilities &= ~PAGEMV_HAS_PIN_CHECK;
 }
@@ -304,7 +319,7 @@ static void read_release(struct pagemv *pv, uint32_t trusted)
 	known = pmv_quirks_of(pmv_release_parse(release));
 	pv->quirks = known & ~trusted;
 	pv->caps.trusted = known & trusted;
-	if (pv->quirks & ~PAGEMV_QUIRK_MISCOUNT)
+	if (pv->quirks)
 		pmv_log(&pv->log, PAGEMV_LOG_WARNING,
 			"Linux %s has known faults in UFFDIO_MOVE "
 			"(quirks 0x%x): working around them",
@@ -345,10 +360,13 @@ int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts)
 
 	read_release(pv, opts->trusted);
 	read_huge_size(pv);
-	pmv_pages_open(pv);
-	pmv_mapping_open(pv);
-	open_uffd(pv, opts);
-	rc = probe_mechanisms(pv);
+	rc = pmv_pages_open(pv);
+	if (rc == 0)
+		rc = pmv_mapping_open(pv);
+	if (rc == 0 && !open_uffd(pv, opts))
+		rc = no_descriptor_left(pv);
+	if (rc == 0)
+		rc = probe_mechanisms(pv);
 	if (rc < 0)
 		return rc;
 	disable(pv, opts->disabled);

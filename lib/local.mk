@@ -6,14 +6,18 @@
 noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 %C%_libpagemv_internal_la_SOURCES = \
 	%D%/base.h \
+	%D%/answer.c \
 	%D%/batch.c \
 	%D%/calibrate.c \
+	%D%/choose.c \
 	%D%/diagnose.c \
 	%D%/diagnose.h \
 	%D%/engine.c \
 	%D%/engine.h \
 	%D%/exchange.c \
 	%D%/internal.h \
+	%D%/job.h \
+	%D%/job.c \
 	%D%/kernel.c \
 	%D%/kernel.h \
 	%D%/log.c \
@@ -30,8 +34,10 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/pages.h \
 	%D%/policy.c \
 	%D%/policy.h \
+	%D%/raw_syscall.h \
 	%D%/quirks.c \
 	%D%/quirks.h \
+	%D%/rcu.h \
 	%D%/region.c \
 	%D%/region.h \
 	%D%/relocate.c \

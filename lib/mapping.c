@@ -5,8 +5,8 @@
  *   "Name: value"; VmFlags is the last of them that matters here, and
  *   ProtectionKey stands before it. /proc/self/maps has the first lines
  *   alone. proc_pid_smaps(5), fs/proc/task_mmu.c
- * ASSUME(cold-locked): MADV_COLD refuses locked mappings with EINVAL before
- *   it looks at any page. mm/madvise.c, can_madv_lru_vma()
+ * ASSUME(msync-locked): MS_INVALIDATE refuses locked mappings with EBUSY, and
+ *   does nothing at all to other anonymous ones. msync(2), mm/msync.c
  */
 #include "mapping.h"
 
@@ -17,10 +17,6 @@
 
 #include "internal.h"
 #include "uffd_uapi.h"
-
-#ifndef MADV_COLD
-#define MADV_COLD 20
-#endif
 
 /* Reads lines through a small buffer; of longer lines, the beginning. */
 struct line_reader {
@@ -253,27 +249,28 @@ int pmv_mapping_find(const struct pagemv *pv, uintptr_t addr,
 
 int pmv_mapping_locked(const struct pagemv *pv, uintptr_t addr)
 {
-	/* ASSUME(cold-locked) */
-	int rc = pv->sys->madvise(addr, pv->page_bytes, MADV_COLD);
+	/* ASSUME(msync-locked) */
+	int rc = pv->sys->msync(addr, pv->page_bytes, MS_INVALIDATE);
 
-	if (rc == -EINVAL)
-		return 1;
-	return rc;
+	return rc == -EBUSY ? 1 : rc;
 }
 
-void pmv_mapping_open(struct pagemv *pv)
+int pmv_mapping_open(struct pagemv *pv)
 {
 	struct pmv_mapping m;
 	uintptr_t here = (uintptr_t)&m;
 
 	pv->maps_fd = pv->sys->open("/proc/self/maps", O_RDONLY);
+	if (pv->maps_fd == -EMFILE || pv->maps_fd == -ENFILE)
+		return pv->maps_fd;
 	if (pv->maps_fd < 0)
-		return;
+		return 0;
 	if (find_by_query(pv, here, &m) == 1 && m.start <= here &&
 	    here < m.end) {
 		pv->facilities |= PAGEMV_HAS_PROCMAP_QUERY;
-		return;
+		return 0;
 	}
 	pv->sys->close(pv->maps_fd);
 	pv->maps_fd = -1;
+	return 0;
 }

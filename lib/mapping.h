@@ -48,13 +48,12 @@ int pmv_mapping_each(const struct pagemv *pv, uintptr_t from,
 		     bool (*visit)(void *arg, const struct pmv_mapping *m),
 		     void *arg);
 
-/*
- * Whether the mapping at the page addr is locked by mlock(): 1 or 0, or
- * -errno. The price is that the page may look less recently used.
- */
+/* Whether the mapping at the page addr is locked by mlock(): 1 or 0, or
+ * -errno. */
 int pmv_mapping_locked(const struct pagemv *pv, uintptr_t addr);
 
-/* Opens pv->maps_fd where PROCMAP_QUERY works. */
-void pmv_mapping_open(struct pagemv *pv);
+/* Opens pv->maps_fd where PROCMAP_QUERY works. Returns 0, also where there is
+ * nothing to open, or -EMFILE, -ENFILE. */
+int pmv_mapping_open(struct pagemv *pv);
 
 #endif /* PMV_MAPPING_H */

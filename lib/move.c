@@ -4,8 +4,9 @@
 #include "engine.h"
 #include "internal.h"
 
-int pagemv_move(struct pagemv *pv, void *dst, void *src, size_t len_bytes,
-		const struct pagemv_move_opts *opts, struct pagemv_result *res)
+PMV_HOT int pagemv_move(struct pagemv *pv, void *dst, void *src,
+			size_t len_bytes, const struct pagemv_move_opts *opts,
+			struct pagemv_result *res)
 {
 	struct pmv_request rq = {
 		.dst = (uintptr_t)dst,
@@ -13,7 +14,7 @@ int pagemv_move(struct pagemv *pv, void *dst, void *src, size_t len_bytes,
 		.len = len_bytes,
 	};
 	struct pagemv_result unwanted;
-	int saved = errno, rc;
+	int rc;
 
 	if (!res)
 		res = &unwanted;
@@ -27,6 +28,5 @@ int pagemv_move(struct pagemv *pv, void *dst, void *src, size_t len_bytes,
 		pmv_refuse(res, len_bytes, PAGEMV_REASON_BAD_OPTIONS);
 		res->error = rc;
 	}
-	errno = saved;
 	return rc;
 }

@@ -24,6 +24,9 @@ struct pmv_span {
 	uintptr_t src;
 	size_t len;
 	uint32_t flags;            /* PAGEMV_MOVE_* */
+	uintptr_t clear_until;     /* dst had no pages up to here; where it has
+				    * some now, a store to a neighbour filled a
+				    * huge page. Only without userfaultfd */
 	struct pmv_stray *stray;
 };
 

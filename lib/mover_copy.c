@@ -28,39 +28,44 @@
 #define PATIENCE PMV_IDLE_MAX
 
 /* Fills absent pages at dst from memory that nobody else writes to. */
-static struct pmv_step fill(struct pagemv *pv, uintptr_t dst, uintptr_t from,
-			    size_t len)
+static struct pmv_step fill(struct pagemv *pv, const struct pmv_span *to,
+			    uintptr_t from)
 {
 	struct pmv_step step = { 0 };
-	struct pmv_run run;
+	struct pmv_run run = { .bytes = to->len };
 
 	if (pmv_has(pv, PAGEMV_HAS_QUIET)) {
-		step = pmv_uffd_copy(pv->sys, pv->uffd, dst, from, len);
+		step = pmv_uffd_copy(pv->sys, pv->uffd, to->dst, from,
+				     to->len);
 		/* ENOENT of UFFDIO_COPY: dst is not registered. */
 		if (step.error == -ENOENT)
 			step.error = -EINVAL;
 		return step;
 	}
-	run = pmv_pages_run(pv, dst, len);
+	if (to->dst + to->len > to->clear_until)
+		run = pmv_pages_run(pv, to->dst, to->len);
 	if (run.populated) {
 		step.error = -EEXIST;
 		return step;
 	}
 	step.done = run.bytes;
-	memcpy((void *)dst, (const void *)from, step.done);
+	memcpy((void *)to->dst, (const void *)from, step.done);
 	return step;
 }
 
-/* fill() until all is there, or until an error that will not go away. */
-static struct pmv_step fill_all(struct pagemv *pv, uintptr_t dst,
+/* fill() until len bytes are there, or until an error that will not go away. */
+static struct pmv_step fill_all(struct pagemv *pv, const struct pmv_span *to,
 				uintptr_t from, size_t len)
 {
 	struct pmv_step all = { 0 };
 
 	for (unsigned int idle = 0; all.done < len && idle < PATIENCE;) {
-		struct pmv_step step = fill(pv, dst + all.done,
-					    from + all.done, len - all.done);
+		struct pmv_span rest = *to;
+		struct pmv_step step;
 
+		rest.dst += all.done;
+		rest.len = len - all.done;
+		step = fill(pv, &rest, from + all.done);
 		all.done += step.done;
 		all.error = step.error;
 		if (step.error && step.error != -EAGAIN)
@@ -76,7 +81,7 @@ static struct pmv_step fill_all(struct pagemv *pv, uintptr_t dst,
 static struct pmv_step copy_directly(struct pagemv *pv,
 				     const struct pmv_span *span)
 {
-	struct pmv_step step = fill(pv, span->dst, span->src, span->len);
+	struct pmv_step step = fill(pv, span, span->src);
 	int rc;
 
 	if (!step.done)
@@ -104,7 +109,8 @@ static struct pmv_step detach_by_move(struct pagemv *pv, uintptr_t staging,
 	/* The staging range was empty: what is in it now is what was moved,
 	 * whatever the kernel counted. */
 	run = pmv_pages_run(pv, staging, len);
-	step.done = run.populated ? run.bytes : 0;
+	if (run.known)
+		step.done = run.populated ? run.bytes : 0;
 	return step;
 }
 
@@ -127,11 +133,12 @@ static size_t put_back(struct pagemv *pv, uintptr_t src, uintptr_t staging,
 		       size_t len)
 {
 	bool borrowed = !pmv_region_holds(pv, src, len);
+	struct pmv_span home = { .dst = src, .len = len };
 	size_t back;
 
 	/* Registered or not: idempotent. */
 	pmv_uffd_register(pv->sys, pv->uffd, src, len, NULL);
-	back = fill_all(pv, src, staging, len).done;
+	back = fill_all(pv, &home, staging, len).done;
 	if (borrowed)
 		pmv_uffd_unregister(pv->sys, pv->uffd, src, len);
 	return back;
@@ -146,16 +153,17 @@ typedef struct pmv_step detach_fn(struct pagemv *pv, uintptr_t staging,
  * the caller's.
  */
 static bool undo(struct pagemv *pv, const struct pmv_span *span,
-		 uintptr_t staging, size_t arrived, size_t detached)
+		 const struct pmv_staging *staging, size_t arrived,
+		 size_t detached)
 {
-	size_t back = put_back(pv, span->src + arrived, staging + arrived,
-			       detached - arrived);
+	size_t back = put_back(pv, span->src + arrived,
+			       staging->base + arrived, detached - arrived);
 
 	arrived += back;
 	if (arrived == detached)
 		return false;
 	*span->stray = (struct pmv_stray){
-		.addr = staging + arrived,
+		.addr = staging->base + arrived,
 		.bytes = detached - arrived,
 		.src = span->src + arrived,
 	};
@@ -171,24 +179,36 @@ static struct pmv_step copy_detached(struct pagemv *pv,
 	size_t len = pmv_min(span->len, DETACH_BYTES);
 	bool fresh = detach == detach_by_move;
 	struct pmv_step out, in;
-	uintptr_t staging;
-	int rc = pmv_staging_take(pv, &staging);
+	struct pmv_staging staging;
+	struct pmv_run there = { .bytes = len };
+	int rc;
 
+	/* Before they are detached, as it may not be so easy to go back. */
+	if (span->dst + len > span->clear_until)
+		there = pmv_pages_run(pv, span->dst, len);
+	if (there.populated && there.known)
+		return (struct pmv_step){ .error = -EEXIST };
+	len = there.bytes;
+	/* mremap may have taken the registration off dst. */
+	if (pmv_has(pv, PAGEMV_HAS_QUIET) &&
+	    pmv_uffd_register(pv->sys, pv->uffd, span->dst, len, NULL) < 0)
+		return (struct pmv_step){ .error = -EINVAL };
+	rc = pmv_staging_take(pv, span->src, &staging);
 	if (rc < 0)
 		return (struct pmv_step){ .error = rc };
-	out = detach(pv, staging, span->src, len);
+	out = detach(pv, staging.base, span->src, len);
 	if (!out.done) {
-		pmv_staging_give(pv, staging, fresh);
+		pmv_staging_give(pv, &staging, fresh);
 		return out;
 	}
-	in = fill_all(pv, span->dst, staging, out.done);
+	in = fill_all(pv, span, staging.base, out.done);
 	if (in.done < out.done) {
-		if (undo(pv, span, staging, in.done, out.done))
+		if (undo(pv, span, &staging, in.done, out.done))
 			return in;
 		out = in;
 	}
-	pmv_pages_discard(pv, staging, len);
-	pmv_staging_give(pv, staging, fresh);
+	fresh &= pmv_pages_discard(pv, staging.base, len) == 0;
+	pmv_staging_give(pv, &staging, fresh);
 	return out;
 }
 

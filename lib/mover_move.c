@@ -15,7 +15,8 @@ static size_t step_bytes(const struct pagemv *pv, size_t len)
 	return len;
 }
 
-static struct pmv_step move_step(struct pagemv *pv, const struct pmv_span *span)
+static PMV_HOT struct pmv_step move_step(struct pagemv *pv,
+					 const struct pmv_span *span)
 {
 	return pmv_uffd_move(pv->sys, pv->uffd, span->dst, span->src,
 			     step_bytes(pv, span->len));

@@ -14,7 +14,7 @@
 	(PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |                              \
 	 PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) | PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
 
-int pmv_opts_copy(void *to, size_t to_bytes, const void *from)
+PMV_HOT int pmv_opts_copy(void *to, size_t to_bytes, const void *from)
 {
 	size_t from_bytes = *(const size_t *)from;
 	const unsigned char *tail;
@@ -27,6 +27,22 @@ int pmv_opts_copy(void *to, size_t to_bytes, const void *from)
 		if (tail[i])
 			return -E2BIG;
 	return 0;
+}
+
+int pmv_closed_errors(int rc)
+{
+	switch (rc) {
+	case 0:
+	case -EINVAL:
+	case -E2BIG:
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -ESRCH:
+		return rc;
+	default:
+		return -EIO;
+	}
 }
 
 static int check_opts(struct pagemv_open_opts *o,
@@ -75,32 +91,27 @@ static void destroy(struct pagemv *pv)
 	 * descriptors, of which it has its own copies. */
 	pmv_staging_close(pv);
 	pmv_kernel_close(pv);
-	if (pv->regions)
+	if (atomic_load(&pv->regions))
 		pmv_regions_close(pv);
 	if (pv->alive)
 		pv->sys->munmap((uintptr_t)pv->alive, pv->page_bytes);
 	free_costs(atomic_load_explicit(&pv->costs, memory_order_acquire));
-	free(pv->stats);
 	free(pv);
 }
 
 static struct pagemv *create(const struct pmv_sys *sys)
 {
-	struct pagemv *pv = calloc(1, sizeof(*pv));
+	/* Aligned, so that a move touches one page of it. */
+	struct pagemv *pv = aligned_alloc(PMV_HANDLE_ALIGN, sizeof(*pv));
 
 	if (!pv)
 		return NULL;
+	memset(pv, 0, sizeof(*pv));
 	pv->sys = sys;
 	pv->uffd = pv->pagemap_fd = pv->maps_fd = -1;
 	pv->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	atomic_init(&pv->costs, &pmv_default_costs);
 	atomic_init(&pv->staging, 0);
-	pv->stats = aligned_alloc(64, sizeof(*pv->stats));
-	if (!pv->stats) {
-		free(pv);
-		return NULL;
-	}
-	memset(pv->stats, 0, sizeof(*pv->stats));
 	return pv;
 }
 
@@ -141,7 +152,7 @@ int pmv_open_with(struct pagemv **out, const struct pagemv_open_opts *opts,
 	if (rc == 0)
 		rc = open_handle(out, &o, sys);
 	errno = saved;
-	return rc;
+	return pmv_closed_errors(rc);
 }
 
 int pagemv_open(struct pagemv **out, const struct pagemv_open_opts *opts)

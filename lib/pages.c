@@ -9,6 +9,7 @@
  */
 #include "pages.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -56,11 +57,11 @@ static bool run_by_scan(const struct pagemv *pv, uintptr_t addr, size_t bytes,
 	if (rc < 0)
 		return false;
 	if (rc == 0)
-		*run = (struct pmv_run){ bytes, false };
+		*run = (struct pmv_run){ bytes, false, true };
 	else if (first.start > addr)
-		*run = (struct pmv_run){ first.start - addr, false };
+		*run = (struct pmv_run){ first.start - addr, false, true };
 	else
-		*run = (struct pmv_run){ first.end - addr, true };
+		*run = (struct pmv_run){ first.end - addr, true, true };
 	return true;
 }
 
@@ -91,6 +92,7 @@ static bool run_by_pagemap(const struct pagemv *pv, uintptr_t addr,
 	}
 out:
 	run->bytes = n * pv->page_bytes;
+	run->known = true;
 	return n > 0;
 }
 
@@ -104,14 +106,16 @@ static bool run_by_mincore(const struct pagemv *pv, uintptr_t addr,
 		return false;
 	while (n < pages && (in_core[n] & 1) == (in_core[0] & 1))
 		n++;
-	*run = (struct pmv_run){ n * pv->page_bytes, in_core[0] & 1 };
+	/* What is not in core may be a hole, or swapped out. */
+	*run = (struct pmv_run){ n * pv->page_bytes, in_core[0] & 1,
+				 in_core[0] & 1 };
 	return true;
 }
 
 struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 			     size_t bytes)
 {
-	struct pmv_run run = { bytes, true };
+	struct pmv_run run = { bytes, true, false };
 
 	pmv_assert(bytes > 0);
 	if (pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN) &&
@@ -122,7 +126,7 @@ struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 		return run;
 	if (run_by_mincore(pv, addr, bytes, &run))
 		return run;
-	return (struct pmv_run){ bytes, true };
+	return (struct pmv_run){ bytes, true, false };
 }
 
 bool pmv_pages_huge(const struct pagemv *pv, uintptr_t addr)
@@ -149,7 +153,7 @@ int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 	return rc;
 }
 
-void pmv_pages_open(struct pagemv *pv)
+int pmv_pages_open(struct pagemv *pv)
 {
 	struct pmv_page_region first;
 	uint64_t entry;
@@ -157,16 +161,19 @@ void pmv_pages_open(struct pagemv *pv)
 	off_t off = (off_t)(here / pv->page_bytes * sizeof(entry));
 
 	pv->pagemap_fd = pv->sys->open("/proc/self/pagemap", O_RDONLY);
+	if (pv->pagemap_fd == -EMFILE || pv->pagemap_fd == -ENFILE)
+		return pv->pagemap_fd;
 	if (pv->pagemap_fd < 0)
-		return;
+		return 0;
 	if (pv->sys->pread(pv->pagemap_fd, &entry, sizeof(entry), off) !=
 	    sizeof(entry)) {
 		pv->sys->close(pv->pagemap_fd);
 		pv->pagemap_fd = -1;
-		return;
+		return 0;
 	}
 	pv->facilities |= PAGEMV_HAS_PAGEMAP;
 	if (pagemap_scan(pv, here, pv->page_bytes, PMV_PAGE_IS_PRESENT,
 			 &first) == 1)
 		pv->facilities |= PAGEMV_HAS_PAGEMAP_SCAN;
+	return 0;
 }

@@ -14,10 +14,11 @@ struct pagemv;
 struct pmv_run {
 	size_t bytes;    /* from the address asked for; > 0 */
 	bool populated;  /* present or swapped out; else a hole */
+	bool known;      /* false: nothing could tell, and it is a guess */
 };
 
 /* The run at addr, at most bytes long. Where nothing can tell, everything is
- * taken as populated. */
+ * taken as populated, but not known. */
 struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 			     size_t bytes);
 
@@ -32,7 +33,8 @@ int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes);
 int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes);
 
 /* Opens what the functions above look at: fills in pv->pagemap_fd and
- * PAGEMV_HAS_PAGEMAP, PAGEMV_HAS_PAGEMAP_SCAN. */
-void pmv_pages_open(struct pagemv *pv);
+ * PAGEMV_HAS_PAGEMAP, PAGEMV_HAS_PAGEMAP_SCAN. Returns 0, also where there is
+ * nothing to open, or -EMFILE, -ENFILE. */
+int pmv_pages_open(struct pagemv *pv);
 
 #endif /* PMV_PAGES_H */

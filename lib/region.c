@@ -3,7 +3,6 @@
  * The table is a sorted array that is never changed in place: a writer
  * copies it, publishes the copy and frees the old one after a grace period.
  */
-#define _LGPL_SOURCE
 #include "region.h"
 
 #include <errno.h>
@@ -11,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <urcu-bp.h>
 
 #include "diagnose.h"
 #include "internal.h"
+#include "rcu.h"
 #include "uffd.h"
 
 /* After so many questions the kind of pages is looked at again. */
@@ -49,32 +48,50 @@ static size_t table_search(const struct pmv_region_table *t, uintptr_t addr)
 	return low;
 }
 
-/* The region that holds the range; the caller is in a read-side section. */
-static struct pagemv_region *find(const struct pagemv *pv, uintptr_t addr,
-				  size_t bytes)
+/* Pairs with the release in publish(). */
+static const struct pmv_region_table *current_table(const struct pagemv *pv)
 {
-	const struct pmv_region_table *t = rcu_dereference(pv->regions);
+	return atomic_load_explicit(&pv->regions, memory_order_acquire);
+}
+
+/* The region that holds addr; the caller is in a read-side section. */
+static struct pagemv_region *find(const struct pagemv *pv, uintptr_t addr)
+{
+	const struct pmv_region_table *t = current_table(pv);
 	size_t i = table_search(t, addr);
 
-	if (i == t->n || t->regions[i]->start > addr ||
-	    t->regions[i]->end - addr < bytes)
-		return NULL;
-	return t->regions[i];
+	return i < t->n && t->regions[i]->start <= addr ? t->regions[i] : NULL;
 }
 
 bool pmv_region_holds(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
-	bool holds;
+	uintptr_t end = addr + bytes;
+	const struct pagemv_region *r;
 
-	rcu_read_lock();
-	holds = find(pv, addr, bytes) != NULL;
-	rcu_read_unlock();
-	return holds;
+	pmv_rcu_read_lock();
+	while (addr < end && (r = find(pv, addr)))
+		addr = r->end;
+	pmv_rcu_read_unlock((void *)&pv->regions);
+	return addr >= end;
 }
 
-int pmv_region_rearm(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+bool pmv_region_touches(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
-	pmv_count(pv->stats, PMV_REARMED, 1);
+	const struct pmv_region_table *t;
+	bool touches;
+	size_t i;
+
+	pmv_rcu_read_lock();
+	t = current_table(pv);
+	i = table_search(t, addr);
+	touches = i < t->n && t->regions[i]->start < addr + bytes;
+	pmv_rcu_read_unlock((void *)&pv->regions);
+	return touches;
+}
+
+int pmv_region_rearm(struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	pmv_count(&pv->stats, PMV_REARMED, 1);
 	return pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
 }
 
@@ -84,8 +101,8 @@ enum pmv_kind pmv_region_kind(const struct pagemv *pv, uintptr_t addr)
 	struct pagemv_region *r;
 	unsigned int left;
 
-	rcu_read_lock();
-	r = find(pv, addr, 1);
+	pmv_rcu_read_lock();
+	r = find(pv, addr);
 	if (r) {
 		/* Threads may lose a count to each other: only a hint. */
 		left = atomic_load_explicit(&r->kind_left,
@@ -97,7 +114,7 @@ enum pmv_kind pmv_region_kind(const struct pagemv *pv, uintptr_t addr)
 					      memory_order_relaxed);
 		}
 	}
-	rcu_read_unlock();
+	pmv_rcu_read_unlock((void *)&pv->regions);
 	return kind;
 }
 
@@ -106,23 +123,24 @@ void pmv_region_learn(const struct pagemv *pv, uintptr_t addr,
 {
 	struct pagemv_region *r;
 
-	rcu_read_lock();
-	r = find(pv, addr, 1);
+	pmv_rcu_read_lock();
+	r = find(pv, addr);
 	if (r) {
 		atomic_store_explicit(&r->kind, kind, memory_order_relaxed);
 		atomic_store_explicit(&r->kind_left, KIND_LASTS,
 				      memory_order_relaxed);
 	}
-	rcu_read_unlock();
+	pmv_rcu_read_unlock((void *)&pv->regions);
 }
 
 /* Publishes a table and frees the old one. Needs region_lock. */
 static void publish(struct pagemv *pv, struct pmv_region_table *t)
 {
-	struct pmv_region_table *old = pv->regions;
+	struct pmv_region_table *old;
 
-	rcu_assign_pointer(pv->regions, t);
-	synchronize_rcu();
+	/* Pairs with the acquire in current_table(). */
+	old = atomic_exchange_explicit(&pv->regions, t, memory_order_acq_rel);
+	pmv_rcu_synchronize(&pv->regions);
 	free(old);
 }
 
@@ -136,23 +154,20 @@ static struct pmv_region_table *table_new(size_t n)
 	return t;
 }
 
-/* Needs region_lock. */
-static int table_insert(struct pagemv *pv, struct pagemv_region *r)
+/* A copy of the table with r in it, for which there must be room. NULL where
+ * there is no memory. */
+static struct pmv_region_table *table_with(const struct pmv_region_table *old,
+					   struct pagemv_region *r)
 {
-	const struct pmv_region_table *old = pv->regions;
 	size_t i = table_search(old, r->start);
-	struct pmv_region_table *t;
+	struct pmv_region_table *t = table_new(old->n + 1);
 
-	if (i < old->n && old->regions[i]->start < r->end)
-		return -EBUSY;
-	t = table_new(old->n + 1);
 	if (!t)
-		return -ENOMEM;
+		return NULL;
 	memcpy(t->regions, old->regions, i * sizeof(r));
 	t->regions[i] = r;
 	memcpy(t->regions + i + 1, old->regions + i, (old->n - i) * sizeof(r));
-	publish(pv, t);
-	return 0;
+	return t;
 }
 
 /*
@@ -161,7 +176,7 @@ static int table_insert(struct pagemv *pv, struct pagemv_region *r)
  */
 static int table_remove(struct pagemv *pv, struct pagemv_region *r)
 {
-	const struct pmv_region_table *old = pv->regions;
+	const struct pmv_region_table *old = current_table(pv);
 	size_t i = table_search(old, r->start);
 	struct pmv_region_table *t = table_new(old->n - 1);
 
@@ -201,33 +216,49 @@ static enum pagemv_reason arm(struct pagemv *pv, uintptr_t addr, size_t bytes)
 	case -EBUSY:
 		return PAGEMV_REASON_FOREIGN_UFFD;
 	case -ENOMEM:
+		/* Perhaps half-way; all of it was found to be free. */
+		pmv_uffd_unregister(pv->sys, pv->uffd, addr, bytes);
 		return PAGEMV_REASON_NO_MEMORY;
 	default:
-		pmv_count(pv->stats, PMV_UNEXPECTED, 1);
+		pmv_count(&pv->stats, PMV_UNEXPECTED, 1);
 		return PAGEMV_REASON_UNEXPECTED;
 	}
+}
+
+/* Needs region_lock. */
+static enum pagemv_reason table_insert(struct pagemv *pv,
+				       struct pagemv_region *r)
+{
+	const struct pmv_region_table *old = current_table(pv);
+	size_t i = table_search(old, r->start);
+	enum pagemv_reason reason;
+	struct pmv_region_table *t;
+
+	if (i < old->n && old->regions[i]->start < r->end)
+		return PAGEMV_REASON_OVERLAP;
+	t = table_with(old, r);
+	if (!t)
+		return PAGEMV_REASON_NO_MEMORY;
+	reason = arm(pv, r->start, r->end - r->start);
+	if (reason)
+		free(t);
+	else
+		publish(pv, t);
+	return reason;
 }
 
 static enum pagemv_reason region_add(struct pagemv *pv, uintptr_t addr,
 				     size_t bytes, struct pagemv_region **out)
 {
-	enum pagemv_reason reason = PAGEMV_REASON_NO_MEMORY;
 	struct pagemv_region *r = calloc(1, sizeof(*r));
-	int rc;
+	enum pagemv_reason reason;
 
 	if (!r)
-		return reason;
+		return PAGEMV_REASON_NO_MEMORY;
 	*r = (struct pagemv_region){ .pv = pv, .start = addr,
 				     .end = addr + bytes };
 	pthread_mutex_lock(&pv->region_lock);
-	rc = table_insert(pv, r);
-	if (rc == 0) {
-		reason = arm(pv, addr, bytes);
-		if (reason)
-			table_remove(pv, r);
-	} else if (rc == -EBUSY) {
-		reason = PAGEMV_REASON_OVERLAP;
-	}
+	reason = table_insert(pv, r);
 	pthread_mutex_unlock(&pv->region_lock);
 	if (reason)
 		free(r);
@@ -306,27 +337,31 @@ int pagemv_region_unregister(struct pagemv_region *region)
 /* Threads that were in a read-side section are not in the child. */
 static void survive_fork(void)
 {
-	pthread_atfork(urcu_bp_before_fork, urcu_bp_after_fork_parent,
-		       urcu_bp_after_fork_child);
+	pthread_atfork(PMV_RCU_BEFORE_FORK, PMV_RCU_AFTER_FORK_PARENT,
+		       PMV_RCU_AFTER_FORK_CHILD);
 }
 
 int pmv_regions_open(struct pagemv *pv)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct pmv_region_table *t;
 
 	pthread_once(&once, survive_fork);
-	pv->regions = table_new(0);
-	if (!pv->regions)
+	t = table_new(0);
+	if (!t)
 		return -ENOMEM;
+	atomic_init(&pv->regions, t);
 	pthread_mutex_init(&pv->region_lock, NULL);
 	return 0;
 }
 
 void pmv_regions_close(struct pagemv *pv)
 {
+	struct pmv_region_table *t = atomic_load(&pv->regions);
+
 	/* Closing the userfaultfd ends the registrations in the kernel. */
-	for (size_t i = 0; i < pv->regions->n; i++)
-		free(pv->regions->regions[i]);
-	free(pv->regions);
+	for (size_t i = 0; i < t->n; i++)
+		free(t->regions[i]);
+	free(t);
 	pthread_mutex_destroy(&pv->region_lock);
 }

@@ -2,10 +2,8 @@
 /*
  * The registry of regions: which ranges pages may be moved into.
  *
- * Looked up under RCU, from any thread and from signal handlers; hence the
- * "bulletproof" flavour of liburcu, whose readers need not be registered
- * beforehand, and whose first read-side section in a thread blocks signals
- * while it registers it. Changed under pv->region_lock.
+ * Looked up under RCU, from any thread and from signal handlers. Changed under
+ * pv->region_lock.
  */
 #ifndef PMV_REGION_H
 #define PMV_REGION_H
@@ -14,15 +12,18 @@
 
 struct pagemv;
 
-/* Whether the range lies inside one region of pv. */
+/* Whether the range lies inside regions of pv, with no gap between them. */
 bool pmv_region_holds(const struct pagemv *pv, uintptr_t addr, size_t bytes);
+
+/* Whether any region of pv has part of the range. */
+bool pmv_region_touches(const struct pagemv *pv, uintptr_t addr, size_t bytes);
 
 /*
  * Registers a range inside a region with the userfaultfd again, after mremap
  * took the registration off it. Returns 0 or -errno (EBUSY: another user of
  * userfaultfd has it).
  */
-int pmv_region_rearm(const struct pagemv *pv, uintptr_t addr, size_t bytes);
+int pmv_region_rearm(struct pagemv *pv, uintptr_t addr, size_t bytes);
 
 /*
  * What kind of pages are moved into the region that holds addr, as last

@@ -148,6 +148,8 @@ static void move_up(struct relocation *r)
 		make_room(r, r->src + r->bytes - 1);
 	if (move_body(r) == 0)
 		copy(r, 0, r->head);
+	else if (r->head)
+		r->res->left_off = 0;
 }
 
 static void move_apart(struct relocation *r)
@@ -193,7 +195,6 @@ int pagemv_relocate(struct pagemv *pv, void *dst, void *src, size_t bytes,
 		.bytes = bytes,
 		.res = res ? res : &unwanted,
 	};
-	int saved = errno;
 	int rc = pv ? pmv_request_opts(&r.body, opts, PAGEMV_MOVE_FLAGS_ALL)
 		    : -EINVAL;
 
@@ -206,6 +207,5 @@ int pagemv_relocate(struct pagemv *pv, void *dst, void *src, size_t bytes,
 		pmv_refuse(r.res, bytes, PAGEMV_REASON_BAD_OPTIONS);
 		r.res->error = rc;
 	}
-	errno = saved;
 	return rc;
 }

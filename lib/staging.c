@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "internal.h"
+#include "mapping.h"
 #include "uffd.h"
 
 static void unmap(struct pagemv *pv, uintptr_t from, uintptr_t to)
@@ -12,11 +13,10 @@ static void unmap(struct pagemv *pv, uintptr_t from, uintptr_t to)
 		pv->sys->munmap(from, to - from);
 }
 
-static int map_aligned(struct pagemv *pv, uintptr_t *base)
+static int map_aligned(struct pagemv *pv, int prot, uintptr_t *base)
 {
 	uintptr_t start, aligned, end;
-	int rc = pv->sys->mmap(&start, 2 * PMV_STAGING_BYTES,
-			       PROT_READ | PROT_WRITE);
+	int rc = pv->sys->mmap(&start, 2 * PMV_STAGING_BYTES, prot);
 
 	if (rc < 0)
 		return rc;
@@ -28,44 +28,69 @@ static int map_aligned(struct pagemv *pv, uintptr_t *base)
 	return 0;
 }
 
-int pmv_staging_take(struct pagemv *pv, uintptr_t *base)
+/* A new one, that differs from a plain one by prot or lock. */
+static int map_like(struct pagemv *pv, int prot, bool locked, uintptr_t *base)
 {
-	int rc;
+	int rc = map_aligned(pv, prot, base);
 
-	/* Pairs with the release in pmv_staging_give(). */
-	*base = atomic_exchange_explicit(&pv->staging, 0,
-					 memory_order_acquire);
-	if (*base)
-		return 0;
-	rc = map_aligned(pv, base);
-	if (rc < 0 || !pmv_available(pv, PAGEMV_MECH_MOVE))
+	if (rc == 0 && locked)
+		rc = pv->sys->mlock_on_fault(*base, PMV_STAGING_BYTES);
+	else if (rc < 0)
 		return rc;
-	rc = pmv_uffd_register(pv->sys, pv->uffd, *base, PMV_STAGING_BYTES,
-			       NULL);
+	if (rc == 0 && pmv_available(pv, PAGEMV_MECH_MOVE))
+		rc = pmv_uffd_register(pv->sys, pv->uffd, *base,
+				       PMV_STAGING_BYTES, NULL);
 	if (rc < 0)
 		unmap(pv, *base, *base + PMV_STAGING_BYTES);
 	return rc;
 }
 
-void pmv_staging_give(struct pagemv *pv, uintptr_t base, bool fresh)
+static int prot_of(const struct pmv_mapping *m)
+{
+	return (m->flags & PMV_MAP_READ ? PROT_READ : 0) |
+	       (m->flags & PMV_MAP_WRITE ? PROT_WRITE : 0) |
+	       (m->flags & PMV_MAP_EXEC ? PROT_EXEC : 0);
+}
+
+int pmv_staging_take(struct pagemv *pv, uintptr_t like, struct pmv_staging *out)
+{
+	bool locked = pmv_mapping_locked(pv, like) == 1;
+	int prot = PROT_READ | PROT_WRITE;
+	struct pmv_mapping m;
+
+	if (pmv_mapping_find(pv, like, &m) == 1 && m.start <= like)
+		prot = prot_of(&m);
+	out->plain = prot == (PROT_READ | PROT_WRITE) && !locked;
+	/* Pairs with the release in pmv_staging_give(). */
+	out->base = out->plain ? atomic_exchange_explicit(&pv->staging, 0,
+							  memory_order_acquire)
+			       : 0;
+	if (out->base)
+		return 0;
+	return map_like(pv, prot, locked, &out->base);
+}
+
+void pmv_staging_give(struct pagemv *pv, const struct pmv_staging *s,
+		      bool fresh)
 {
 	uintptr_t none = 0;
 
 	/* Pairs with the acquire in pmv_staging_take(). */
-	if (fresh &&
-	    atomic_compare_exchange_strong_explicit(&pv->staging, &none, base,
+	if (fresh && s->plain &&
+	    atomic_compare_exchange_strong_explicit(&pv->staging, &none,
+						    s->base,
 						    memory_order_release,
 						    memory_order_relaxed))
 		return;
-	unmap(pv, base, base + PMV_STAGING_BYTES);
+	unmap(pv, s->base, s->base + PMV_STAGING_BYTES);
 }
 
-void pmv_staging_hand_over(struct pagemv *pv, uintptr_t base, uintptr_t addr,
-			   size_t bytes)
+void pmv_staging_hand_over(struct pagemv *pv, const struct pmv_staging *s,
+			   uintptr_t addr, size_t bytes)
 {
-	unmap(pv, base, addr);
-	unmap(pv, addr + bytes, base + PMV_STAGING_BYTES);
-	pmv_count(pv->stats, PMV_STRAYS, 1);
+	unmap(pv, s->base, addr);
+	unmap(pv, addr + bytes, s->base + PMV_STAGING_BYTES);
+	pmv_count(&pv->stats, PMV_STRAYS, 1);
 }
 
 void pmv_staging_close(struct pagemv *pv)

@@ -39,7 +39,7 @@ int pagemv_stats(const struct pagemv *pv, struct pagemv_stats *out)
 		return -EINVAL;
 	if (!pmv_alive(pv))
 		return -ESRCH;
-	s = pv->stats;
+	s = &pv->stats;
 	all.size = out->size;
 	all.calls = pmv_stats_sum(s, PMV_CALLS);
 	all.failed_calls = pmv_stats_sum(s, PMV_FAILED_CALLS);

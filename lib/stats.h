@@ -34,7 +34,7 @@ enum pmv_counter {
 #define PMV_STATS_SHARDS 16
 
 struct pmv_stats {
-	struct {
+	struct pmv_shard {
 		_Alignas(64) PMV_ATOMIC _Atomic uint64_t n[PMV_COUNTERS];
 	} shards[PMV_STATS_SHARDS];
 };

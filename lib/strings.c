@@ -78,7 +78,7 @@ const char *pagemv_reason_string(enum pagemv_reason reason)
 
 const char *pagemv_strerror(int err)
 {
-	switch (err < 0 ? -err : err) {
+	switch (err < 0 ? -(unsigned int)err : (unsigned int)err) {
 	case 0:
 		return "success";
 	case EINVAL:

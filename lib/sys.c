@@ -3,112 +3,121 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "raw_syscall.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
 
-static int sys_ioctl(int fd, unsigned long request, void *arg)
+static PMV_HOT int sys_ioctl(int fd, unsigned long request, void *arg)
 {
-	int rc = ioctl(fd, request, arg);
-
-	return rc < 0 ? -errno : rc;
+	return (int)pmv_syscall(SYS_ioctl, fd, (long)request, (long)arg, 0, 0);
 }
 
 static int sys_userfaultfd(int flags)
 {
-	long rc = syscall(SYS_userfaultfd, flags);
-
-	return rc < 0 ? -errno : (int)rc;
+	return (int)pmv_syscall(SYS_userfaultfd, flags, 0, 0, 0, 0);
 }
 
 static int sys_open(const char *path, int flags)
 {
-	int rc = open(path, flags | O_CLOEXEC);
-
-	return rc < 0 ? -errno : rc;
+	return (int)pmv_syscall(SYS_openat, AT_FDCWD, (long)path,
+				flags | O_CLOEXEC, 0, 0);
 }
 
 static int sys_close(int fd)
 {
-	return close(fd) < 0 ? -errno : 0;
+	return (int)pmv_syscall(SYS_close, fd, 0, 0, 0, 0);
 }
 
 static ssize_t sys_read(int fd, void *buf, size_t bytes)
 {
-	ssize_t rc = read(fd, buf, bytes);
-
-	return rc < 0 ? -errno : rc;
+	return pmv_syscall(SYS_read, fd, (long)buf, (long)bytes, 0, 0);
 }
 
 static ssize_t sys_pread(int fd, void *buf, size_t bytes, off_t off)
 {
-	ssize_t rc = pread(fd, buf, bytes, off);
-
-	return rc < 0 ? -errno : rc;
+	return pmv_syscall(SYS_pread64, fd, (long)buf, (long)bytes, off, 0);
 }
 
+/* By the C library, which knows how offsets are passed; not on any path that
+ * moves pages without copying them. */
 static int sys_mmap(uintptr_t *out, size_t bytes, int prot)
 {
+	int saved = errno, rc = 0;
 	void *addr = mmap(NULL, bytes, prot,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (addr == MAP_FAILED)
-		return -errno;
-	*out = (uintptr_t)addr;
-	return 0;
+		rc = -errno;
+	else
+		*out = (uintptr_t)addr;
+	errno = saved;
+	return rc;
 }
 
 static int sys_munmap(uintptr_t addr, size_t bytes)
 {
-	return munmap((void *)addr, bytes) < 0 ? -errno : 0;
+	return (int)pmv_syscall(SYS_munmap, (long)addr, (long)bytes, 0, 0, 0);
 }
 
 static int sys_mremap(uintptr_t src, size_t bytes, uintptr_t dst)
 {
-	void *addr = mremap((void *)src, bytes, bytes,
-			    MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-			    (void *)dst);
+	long rc = pmv_syscall(SYS_mremap, (long)src, (long)bytes, (long)bytes,
+			      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+			      (long)dst);
 
-	return addr == MAP_FAILED ? -errno : 0;
+	return (uintptr_t)rc == dst ? 0 : (int)rc;
 }
 
 static int sys_madvise(uintptr_t addr, size_t bytes, int advice)
 {
-	return madvise((void *)addr, bytes, advice) < 0 ? -errno : 0;
+	return (int)pmv_syscall(SYS_madvise, (long)addr, (long)bytes, advice,
+				0, 0);
+}
+
+static int sys_msync(uintptr_t addr, size_t bytes, int flags)
+{
+	return (int)pmv_syscall(SYS_msync, (long)addr, (long)bytes, flags, 0,
+				0);
+}
+
+static int sys_mlock_on_fault(uintptr_t addr, size_t bytes)
+{
+	return (int)pmv_syscall(SYS_mlock2, (long)addr, (long)bytes,
+				MLOCK_ONFAULT, 0, 0);
 }
 
 static int sys_mincore(uintptr_t addr, size_t bytes, unsigned char *vec)
 {
-	return mincore((void *)addr, bytes, vec) < 0 ? -errno : 0;
+	return (int)pmv_syscall(SYS_mincore, (long)addr, (long)bytes,
+				(long)vec, 0, 0);
 }
 
 static int sys_getpid(void)
 {
-	return (int)getpid();
+	return (int)pmv_syscall(SYS_getpid, 0, 0, 0, 0, 0);
 }
 
 static int sys_uname(char *release, size_t bytes)
 {
 	struct utsname name;
+	long rc = pmv_syscall(SYS_uname, (long)&name, 0, 0, 0, 0);
 
-	if (uname(&name) < 0)
-		return -errno;
-	snprintf(release, bytes, "%s", name.release);
-	return 0;
+	if (rc == 0)
+		snprintf(release, bytes, "%s", name.release);
+	return (int)rc;
 }
 
 static void sys_yield(void)
 {
-	sched_yield();
+	pmv_syscall(SYS_sched_yield, 0, 0, 0, 0, 0);
 }
 
 static void sys_sleep_ns(uint64_t ns)
@@ -118,9 +127,7 @@ static void sys_sleep_ns(uint64_t ns)
 		.tv_nsec = (long)(ns % 1000000000u),
 	};
 
-	/* Not clock_nanosleep(), which is a cancellation point as well; the
-	 * raw call is none, so a move is never cancelled half-way. */
-	syscall(SYS_nanosleep, &t, NULL);
+	pmv_syscall(SYS_nanosleep, (long)&t, 0, 0, 0, 0);
 }
 
 static uint64_t sys_now_ns(void)
@@ -142,6 +149,8 @@ const struct pmv_sys pmv_sys_linux = {
 	.munmap = sys_munmap,
 	.mremap = sys_mremap,
 	.madvise = sys_madvise,
+	.msync = sys_msync,
+	.mlock_on_fault = sys_mlock_on_fault,
 	.mincore = sys_mincore,
 	.getpid = sys_getpid,
 	.uname = sys_uname,

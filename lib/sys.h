@@ -4,7 +4,7 @@
  *
  * Nothing else in lib/ enters the kernel. Tests swap the table to script
  * answers and to inject failures. Every function returns 0 or a count, or a
- * negative errno; errno itself is of no meaning to callers.
+ * negative errno, and leaves errno alone.
  */
 #ifndef PMV_SYS_H
 #define PMV_SYS_H
@@ -24,6 +24,8 @@ struct pmv_sys {
 	 * stays mapped (MREMAP_FIXED|MREMAP_DONTUNMAP, Linux 5.7). */
 	int (*mremap)(uintptr_t src, size_t bytes, uintptr_t dst);
 	int (*madvise)(uintptr_t addr, size_t bytes, int advice);
+	int (*msync)(uintptr_t addr, size_t bytes, int flags);
+	int (*mlock_on_fault)(uintptr_t addr, size_t bytes);
 	int (*mincore)(uintptr_t addr, size_t bytes, unsigned char *vec);
 	int (*getpid)(void);
 	int (*uname)(char *release, size_t bytes);

@@ -104,7 +104,7 @@ int pmv_uffd_detach(const struct pmv_sys *sys, int fd, uintptr_t addr,
  * From the ioctl's return value and the signed field that it wrote to a
  * step. ASSUME(uffd-partial)
  */
-static struct pmv_step uffd_step(int rc, int64_t result, size_t bytes)
+static PMV_HOT struct pmv_step uffd_step(int rc, int64_t result, size_t bytes)
 {
 	struct pmv_step step = { .error = rc };
 
@@ -115,8 +115,9 @@ static struct pmv_step uffd_step(int rc, int64_t result, size_t bytes)
 	return step;
 }
 
-struct pmv_step pmv_uffd_move(const struct pmv_sys *sys, int fd, uintptr_t dst,
-			      uintptr_t src, size_t bytes)
+PMV_HOT struct pmv_step pmv_uffd_move(const struct pmv_sys *sys, int fd,
+				      uintptr_t dst, uintptr_t src,
+				      size_t bytes)
 {
 	/* move = 0: ASSUME(uffd-untouched) */
 	struct pmv_uffdio_move arg = { .dst = dst, .src = src, .len = bytes };

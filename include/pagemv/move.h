@@ -16,8 +16,9 @@ extern "C" {
 #define PAGEMV_MOVE_REPLACE     (1u << 0)
 /* Absent source pages are fine: dst is then absent too. Else ENOENT. */
 #define PAGEMV_MOVE_HOLES       (1u << 1)
-/* No thread and no device writes to the source until the call returns:
- * copying may then do without detaching the pages first. */
+/* No thread and no device writes to the source until the call returns, and no
+ * device holds its pages: copying may then do without detaching them first,
+ * and does not notice pins. */
 #define PAGEMV_MOVE_QUIESCENT   (1u << 2)
 /* mremap may be used. It breaks mappings apart (vm.max_map_count). */
 #define PAGEMV_MOVE_MAY_REMAP   (1u << 3)
@@ -85,7 +86,7 @@ struct pagemv_result {
  * Moves the pages of [src, src + len_bytes) to [dst, dst + len_bytes).
  *
  * dst, src, len_bytes: multiples of the page size, len_bytes > 0. dst lies
- * in one region of pv; src is any private anonymous writable memory with the
+ * in regions of pv; src is any private anonymous writable memory with the
  * same protection and lock state. Each side may consist of several mappings.
  * Ranges may overlap, as for memmove(): the result is that of moving all
  * pages at once (dst pages that are src pages too need not be empty).

@@ -60,7 +60,8 @@ struct pagemv_open_opts {
  * out: receives the handle; untouched on error. opts: NULL for defaults.
  * Returns 0, or -EINVAL (out NULL, unknown flag, mechanism or quirk),
  * -E2BIG (opts is larger and not zero beyond what this version knows),
- * -ENOMEM, -EMFILE or -ENFILE (no descriptor left).
+ * -ENOMEM, -EMFILE or -ENFILE (no descriptor left), -EIO (the kernel refused
+ * even plain mappings).
  *
  * Handles are independent of each other. Up to 3 descriptors are kept open,
  * all close-on-exec: the userfaultfd, /proc/self/pagemap, /proc/self/maps.
@@ -68,7 +69,8 @@ struct pagemv_open_opts {
  * MT-Safe; not AS-Safe; not for use between fork() and exec() of a threaded
  * process. A handle is of no use in a forked child: all calls on it return
  * -ESRCH with PAGEMV_REASON_FORKED there; the child may close it and open
- * its own. Needs Linux 5.4 or later; since libpagemv 0.1.
+ * its own. Needs Linux 5.7 or later; on 5.4 to 5.6 only QUIESCENT
+ * copies work. Since libpagemv 0.1.
  */
 PAGEMV_API int pagemv_open(struct pagemv **out,
 			   const struct pagemv_open_opts *opts);
@@ -87,7 +89,8 @@ PAGEMV_API void pagemv_close(struct pagemv *pv);
  * one machine (doc/measurements.md). Takes some 10 ms and 8 MiB, in private
  * memory of its own. Also tells the figures, as pagemv_caps() does later.
  *
- * Returns 0, -ENOMEM, -ESRCH (forked). On error the costs are as before.
+ * Returns 0, -EINVAL (pv is NULL), -ENOMEM, -ESRCH (forked), -EIO (the
+ * kernel refused private mappings). On error the costs are as before.
  * MT-Safe; not AS-Safe.
  */
 PAGEMV_API int pagemv_calibrate(struct pagemv *pv);

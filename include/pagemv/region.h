@@ -28,8 +28,8 @@ struct pagemv_region_opts {
  * addr, len_bytes: multiples of the page size. The range must be mapped
  * throughout, private, anonymous and writable; it may consist of several
  * mappings. It must not overlap another region of any handle.
- * opts: NULL for defaults. out: receives the region, which belongs to pv;
- * untouched on error. reason: NULL, or receives why it was refused.
+ * opts: NULL for defaults. out: not NULL; receives the region, which belongs
+ * to pv; untouched on error. reason: NULL, or receives why it was refused.
  *
  * Where the kernel has PAGEMV_QUIRK_HUGE_PAGES, the range is advised
  * MADV_NOHUGEPAGE. Without userfaultfd the region is kept in the library
@@ -37,7 +37,7 @@ struct pagemv_region_opts {
  *
  * Returns 0, or -EINVAL, -ENOENT (unmapped), -EBUSY (registered already:
  * with pv, another handle, or another user of userfaultfd), -ENOMEM, -E2BIG
- * (opts), -ESRCH (forked). On error nothing is registered.
+ * (opts), -ESRCH (forked), -EIO (an answer of the kernel without a name). On error nothing is registered.
  *
  * The mapping must not be unmapped or replaced while it is registered. A
  * child of fork() has no regions. MT-Safe; not AS-Safe; may block on
@@ -53,7 +53,8 @@ PAGEMV_API int pagemv_region_register(struct pagemv *pv, void *addr,
 /*
  * Ends a region: the memory stays as it is, pages stay where they are. No
  * move into the region may be running. region: may be NULL; is freed.
- * Returns 0 or -ESRCH (forked; nothing is freed). Costs about 65 ns for each
+ * Returns 0, -ESRCH (forked; nothing is freed), or -ENOMEM (it stays
+ * registered). Costs about 65 ns for each
  * page that is populated (measured on 6.18). MT-Safe; not AS-Safe; waits for
  * an RCU grace period, so it must not be called inside a read-side section
  * of liburcu-bp.

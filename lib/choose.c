@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Before the first step: checks, and the choice of the mechanism. */
+#include "diagnose.h"
+#include "internal.h"
+#include "job.h"
+#include "pages.h"
+#include "region.h"
+
+static enum pagemv_reason check_arguments(const struct pagemv *pv,
+					  const struct pmv_request *rq)
+{
+	if ((rq->dst | rq->src | rq->len) & (pv->page_bytes - 1))
+		return PAGEMV_REASON_MISALIGNED;
+	if (!rq->len)
+		return PAGEMV_REASON_ZERO_LENGTH;
+	if (rq->dst + rq->len < rq->dst || rq->src + rq->len < rq->src)
+		return PAGEMV_REASON_WRAPS;
+	return PAGEMV_REASON_NONE;
+}
+
+static void describe(const struct pagemv *pv, const struct pmv_request *rq,
+		     struct pmv_shape *shape)
+{
+	size_t huge = pv->huge_bytes;
+	uintptr_t first, last;
+
+	*shape = (struct pmv_shape){
+		.pages = rq->len / pv->page_bytes,
+		.checked = !(rq->flags & PAGEMV_MOVE_UNCHECKED),
+	};
+	if (!huge || (rq->dst ^ rq->src) & (huge - 1))
+		return;
+	first = pmv_round_up(rq->src, huge);
+	last = pmv_round_down(rq->src + rq->len, huge);
+	if (first >= last)
+		return;
+	shape->pages_a_huge = huge / pv->page_bytes;
+	shape->huge_runs = (last - first) / huge;
+	shape->kind = pmv_region_kind(pv, rq->dst);
+	if (shape->kind == PMV_KIND_UNKNOWN) {
+		shape->kind = pmv_pages_huge(pv, first) ? PMV_KIND_HUGE
+							: PMV_KIND_BASE;
+		pmv_region_learn(pv, rq->dst, shape->kind);
+	}
+}
+
+/* Below so many pages mremap never wins, and is not worth the thought. */
+#define REMAP_PAGES_MIN 16
+
+static enum pagemv_mechanism choose(const struct pagemv *pv,
+				    const struct pmv_request *rq)
+{
+	uint32_t candidates = PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP);
+	bool overlap = rq->dst - rq->src < rq->len ||
+		       rq->src - rq->dst < rq->len;
+	struct pmv_shape shape;
+
+	if (!(rq->flags & PAGEMV_MOVE_MAY_REMAP) ||
+	    !pmv_available(pv, PAGEMV_MECH_REMAP))
+		return pv->kept_layout;
+	if (pv->kept_layout == PAGEMV_MECH_AUTO)
+		return PAGEMV_MECH_REMAP;
+	if (overlap || (pv->kept_layout == PAGEMV_MECH_MOVE &&
+			rq->len < REMAP_PAGES_MIN * pv->page_bytes))
+		return pv->kept_layout;
+	candidates |= PAGEMV_MECH_BIT(pv->kept_layout);
+	describe(pv, rq, &shape);
+	return pmv_cheapest(atomic_load_explicit(&pv->costs,
+						 memory_order_acquire),
+			    candidates, &shape);
+}
+
+static enum pagemv_reason choose_mover(struct pmv_job *job)
+{
+	const struct pmv_request *rq = job->rq;
+	const struct pagemv *pv = job->pv;
+	enum pagemv_mechanism m = rq->mechanism;
+
+	if (m == PAGEMV_MECH_AUTO)
+		m = choose(pv, rq);
+	if (m == PAGEMV_MECH_AUTO)
+		return pmv_available(pv, PAGEMV_MECH_REMAP)
+			       ? PAGEMV_REASON_LAYOUT
+			       : PAGEMV_REASON_NO_MECHANISM;
+	if (!pmv_available(pv, m))
+		return pv->caps.mech[m].reason;
+	if ((m == PAGEMV_MECH_REMAP || rq->busy == PAGEMV_BUSY_REMAP) &&
+	    !(rq->flags & PAGEMV_MOVE_MAY_REMAP))
+		return PAGEMV_REASON_LAYOUT;
+	if (m == PAGEMV_MECH_COPY && !pv->can_detach &&
+	    !(rq->flags & PAGEMV_MOVE_QUIESCENT))
+		return pv->caps.mech[PAGEMV_MECH_REMAP].reason;
+	job->mover = pmv_movers[m];
+	return PAGEMV_REASON_NONE;
+}
+
+/*
+ * Overlapping ranges are moved in pieces
+ * that do not overlap, except by UFFDIO_MOVE towards lower addresses, where
+ * a page has left before another one arrives in its place; but not where a
+ * miscount would have to be told from the page tables of both.
+ */
+size_t pmv_chunk_bytes(const struct pmv_job *job)
+{
+	const struct pmv_request *rq = job->rq;
+	size_t down = rq->src - rq->dst, up = rq->dst - rq->src;
+
+	if (up < rq->len)
+		return up;
+	if (down < rq->len &&
+	    (job->mover->id != PAGEMV_MECH_MOVE ||
+	     job->pv->quirks & PAGEMV_QUIRK_MISCOUNT))
+		return down;
+	return rq->len;
+}
+
+/* Whether the kernel sees the whole of a request before a page of it moves. */
+static bool in_one_go(const struct pmv_job *job)
+{
+	const struct pagemv *pv = job->pv;
+
+	return !job->scan && pmv_chunk_bytes(job) == job->rq->len &&
+	       (!(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) ||
+		job->rq->len <= pv->huge_bytes / 2);
+}
+
+/*
+ * The checks that UFFDIO_MOVE makes by itself, if it is given the whole: for
+ * the other mechanisms, and where it is given a part at a time.
+ */
+static enum pagemv_reason check_ranges(struct pmv_job *job)
+{
+	const struct pmv_request *rq = job->rq;
+	bool moves = job->mover->id == PAGEMV_MECH_MOVE;
+	bool replaces = rq->flags & PAGEMV_MOVE_REPLACE;
+	bool unchecked = rq->flags & PAGEMV_MOVE_UNCHECKED;
+	enum pagemv_reason reason;
+
+	/* A hole in src, with a page in its place at dst, must not be taken
+	 * for a page that the kernel moved and did not count. */
+	job->scan = moves ? rq->flags & PAGEMV_MOVE_HOLES &&
+				    job->pv->quirks & PAGEMV_QUIRK_MISCOUNT
+			  : job->mover->needs_scan && !unchecked;
+	if (moves && !replaces && in_one_go(job))
+		return PAGEMV_REASON_NONE;
+	if (!pmv_alive(job->pv))
+		return PAGEMV_REASON_FORKED;
+	if (moves || !unchecked) {
+		reason = pmv_check(job->pv, rq->dst, rq->src, rq->len,
+				   &job->pieces);
+		if (reason)
+			return reason;
+	}
+	if (!rq->staging && !pmv_region_holds(job->pv, rq->dst, rq->len))
+		return pmv_why_not_registered(job->pv, rq->dst, rq->len);
+	return PAGEMV_REASON_NONE;
+}
+
+/*
+ * REPLACE for UFFDIO_MOVE: what is at dst goes before the first step. Later
+ * it could not be told from pages that were moved and not counted. Source
+ * pages in an overlap are spared.
+ */
+static void clear_dst(struct pmv_job *job)
+{
+	const struct pmv_request *rq = job->rq;
+	size_t down = rq->src - rq->dst, up = rq->dst - rq->src;
+	uintptr_t from = rq->dst;
+	size_t len = rq->len;
+
+	if (up < rq->len) {
+		from = rq->src + rq->len;
+		len = up;
+	} else if (down < rq->len) {
+		len = down;
+	}
+	job->dst_cleared = pmv_pages_discard(job->pv, from, len) == 0;
+}
+
+enum pagemv_reason pmv_prepare(struct pmv_job *job)
+{
+	enum pagemv_reason reason;
+
+	reason = check_arguments(job->pv, job->rq);
+	if (!reason)
+		reason = choose_mover(job);
+	if (!reason)
+		reason = check_ranges(job);
+	if (!reason && job->mover->id == PAGEMV_MECH_MOVE &&
+	    job->rq->flags & PAGEMV_MOVE_REPLACE && job->rq->dst != job->rq->src)
+		clear_dst(job);
+	return reason;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The only file that knows liburcu, and ThreadSanitizer's view of it.
+ *
+ * Flavour: "bulletproof". Its readers need not be registered beforehand, and
+ * the first read-side section of a thread blocks signals while it registers
+ * the thread; so readers may be threads that nobody announced, and signal
+ * handlers.
+ */
+#ifndef PMV_RCU_H
+#define PMV_RCU_H
+
+#include <stdatomic.h>
+#include <urcu-bp.h>
+
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+/* liburcu is not instrumented: a section that ends happens before the end of
+ * a grace period that waited for it. */
+#define PMV_RCU_SECTION_ENDS(tag) __tsan_release(tag)
+#define PMV_RCU_PERIOD_ENDS(tag) __tsan_acquire(tag)
+#else
+#define PMV_RCU_SECTION_ENDS(tag) ((void)(tag))
+#define PMV_RCU_PERIOD_ENDS(tag) ((void)(tag))
+#endif
+
+/* tag: the address of the pointer that is protected. */
+static inline void pmv_rcu_read_lock(void)
+{
+	rcu_read_lock();
+}
+
+static inline void pmv_rcu_read_unlock(void *tag)
+{
+	PMV_RCU_SECTION_ENDS(tag);
+	rcu_read_unlock();
+}
+
+static inline void pmv_rcu_synchronize(void *tag)
+{
+	synchronize_rcu();
+	PMV_RCU_PERIOD_ENDS(tag);
+}
+
+/* Readers and their grace periods survive fork() in the thread that called
+ * it; the others are not in the child. */
+#define PMV_RCU_BEFORE_FORK urcu_bp_before_fork
+#define PMV_RCU_AFTER_FORK_PARENT urcu_bp_after_fork_parent
+#define PMV_RCU_AFTER_FORK_CHILD urcu_bp_after_fork_child
+
+#endif /* PMV_RCU_H */
