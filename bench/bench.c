@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "bench.h"
+
+#include <string.h>
+
+const struct bench bench_table[] = {
+	{ "move", "every way of moving memory, by size", bench_move },
+};
+
+const size_t bench_count = sizeof(bench_table) / sizeof(bench_table[0]);
+
+const struct bench *bench_find(const char *name)
+{
+	for (size_t i = 0; i < bench_count; i++)
+		if (!strcmp(name, bench_table[i].name))
+			return &bench_table[i];
+	return NULL;
+}

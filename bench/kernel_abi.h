@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Kernel interfaces that the headers of Debian 12 do not have. The benches
+ * measure beside the library, so they have a copy of their own.
+ */
+#ifndef BENCH_KERNEL_ABI_H
+#define BENCH_KERNEL_ABI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
+/* <linux/userfaultfd.h>, Linux 6.1: USERFAULTFD_IOC_NEW */
+#define BENCH_USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+
+/* <linux/userfaultfd.h>, Linux 6.8: UFFDIO_MOVE */
+struct bench_uffdio_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 mode;
+	__s64 move;
+};
+
+#define BENCH_UFFDIO_MOVE_NR 0x05
+#define BENCH_UFFDIO_MOVE \
+	_IOWR(0xAA, BENCH_UFFDIO_MOVE_NR, struct bench_uffdio_move)
+
+/* <linux/fs.h>, Linux 6.7: PAGEMAP_SCAN */
+struct bench_page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+
+struct bench_pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+
+#define BENCH_PAGEMAP_SCAN _IOWR('f', 16, struct bench_pm_scan_arg)
+#define BENCH_PAGE_IS_HUGE (1u << 6)
+
+#endif /* BENCH_KERNEL_ABI_H */

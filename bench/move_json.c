@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The results for programs.
+ */
+#include "move_results.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include <jansson.h>
+
+#define FORMAT (JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6))
+
+/* Five digits; what lies behind is noise. */
+static json_t *number(double value)
+{
+	double unit;
+
+	if (!isfinite(value) || value == 0)
+		return json_real(0);
+	unit = pow(10, floor(log10(fabs(value))) - 4);
+	return json_real(round(value / unit) * unit);
+}
+
+static json_t *size(size_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *method_name(unsigned int id)
+{
+	return json_string(bench_method_name(id));
+}
+
+static void add_condition(json_t *object, const struct bench_condition *at)
+{
+	json_object_set_new(object, "pages", size(at->pages));
+	json_object_set_new(object, "thp", json_boolean(at->thp));
+	json_object_set_new(object, "busy", json_integer(at->busy));
+}
+
+static json_t *condition(const struct bench_condition *at)
+{
+	json_t *object = json_object();
+
+	add_condition(object, at);
+	return object;
+}
+
+static json_t *mechanisms(uint32_t used)
+{
+	json_t *list = json_array();
+
+	for (unsigned int m = 0; m < PAGEMV_MECH_COUNT; m++)
+		if (used & PAGEMV_MECH_BIT(m))
+			json_array_append_new(
+				list, json_string(pagemv_mechanism_name(m)));
+	return list;
+}
+
+static json_t *cell(const struct bench_row *row, unsigned int id)
+{
+	const struct bench_cell *it = &row->cell[id];
+	json_t *object = json_object();
+
+	json_object_set_new(object, "method", method_name(id));
+	add_condition(object, &row->at);
+	json_object_set_new(object, "ns_per_page", number(it->median_ns));
+	json_object_set_new(object, "min", number(it->min_ns));
+	json_object_set_new(object, "max", number(it->max_ns));
+	json_object_set_new(object, "runs", json_integer(it->runs));
+	return object;
+}
+
+static json_t *rows(const struct bench_results *results)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < results->rows; i++) {
+		const struct bench_row *row = &results->row[i];
+
+		for (unsigned int id = 0; id < BENCH_METHODS; id++)
+			if (row->cell[id].runs)
+				json_array_append_new(list, cell(row, id));
+	}
+	return list;
+}
+
+static json_t *choice(const struct bench_row *row, unsigned int id)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "method", method_name(id));
+	add_condition(object, &row->at);
+	json_object_set_new(object, "used", mechanisms(row->cell[id].used));
+	return object;
+}
+
+/* What AUTO chose. */
+static json_t *choices(const struct bench_results *results)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < results->rows; i++) {
+		const struct bench_row *row = &results->row[i];
+
+		for (unsigned int id = BENCH_AUTO; id <= BENCH_AUTO_REMAP; id++)
+			if (row->cell[id].runs)
+				json_array_append_new(list, choice(row, id));
+	}
+	return list;
+}
+
+static json_t *bar_rows(const struct bench_results *results,
+			const struct bench_bar *bar)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < results->rows; i++) {
+		const struct bench_row *row = &results->row[i];
+		double ratio = bench_bar_ratio(bar, results, row);
+		bool ok = bench_bar_reached(bar, ratio);
+		json_t *item;
+
+		if (!ratio)
+			continue;
+		item = condition(&row->at);
+		json_object_set_new(item, "ratio", number(ratio));
+		json_object_set_new(item, "ok",
+				    bench_bar_judges(bar, row)
+					    ? json_boolean(ok)
+					    : json_null());
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+static json_t *bar_object(const struct bench_results *results,
+			  const struct bench_bar *bar)
+{
+	double ratio = 0;
+	const struct bench_row *worst = bench_bar_worst(bar, results, &ratio);
+	bool ok = bench_bar_reached(bar, ratio);
+	json_t *object = json_object();
+
+	json_object_set_new(object, "name", json_string(bar->name));
+	json_object_set_new(object, "what", json_string(bar->what));
+	json_object_set_new(
+		object, "sense",
+		json_string(bar->at_least ? "at least" : "at most"));
+	json_object_set_new(object, "limit",
+			    bar->limit ? number(bar->limit) : json_null());
+	json_object_set_new(object, "worst",
+			    worst ? number(ratio) : json_null());
+	json_object_set_new(object, "at",
+			    worst ? condition(&worst->at) : json_null());
+	json_object_set_new(object, "ok",
+			    worst && bar->limit ? json_boolean(ok)
+						: json_null());
+	json_object_set_new(object, "rows", bar_rows(results, bar));
+	return object;
+}
+
+static json_t *bars(const struct bench_results *results)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < BENCH_BARS; i++)
+		json_array_append_new(list,
+				      bar_object(results, &bench_bars[i]));
+	return list;
+}
+
+static json_t *skipped(const struct bench_results *results)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < results->skips; i++) {
+		const struct bench_skip *skip = &results->skip[i];
+		json_t *item = json_object();
+
+		json_object_set_new(item, "method",
+				    skip->method < 0
+					    ? json_string("all")
+					    : method_name(skip->method));
+		json_object_set_new(item, "at",
+				    skip->everywhere ? json_null()
+						     : condition(&skip->at));
+		json_object_set_new(item, "reason", json_string(skip->reason));
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+static json_t *notes(const struct bench_results *results)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < results->notes; i++)
+		json_array_append_new(list, json_string(results->note[i]));
+	return list;
+}
+
+static json_t *crossover_object(const struct bench_crossover *it)
+{
+	const char *kind = it->never ? "never" : it->always ? "always" : "from";
+	json_t *object = json_object();
+
+	json_object_set_new(object, "faster", method_name(it->fast));
+	json_object_set_new(object, "slower", method_name(it->slow));
+	json_object_set_new(object, "thp", json_boolean(it->thp));
+	json_object_set_new(object, "busy", json_integer(it->busy));
+	json_object_set_new(object, "kind", json_string(kind));
+	json_object_set_new(object, "pages",
+			    it->pages ? number(it->pages) : json_null());
+	json_object_set_new(object, "several", json_boolean(it->several));
+	return object;
+}
+
+static json_t *crossovers(const struct bench_results *results)
+{
+	struct bench_crossover out[BENCH_MAX_CROSSOVERS];
+	size_t n = bench_crossovers(results, out, BENCH_MAX_CROSSOVERS);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, crossover_object(&out[i]));
+	return list;
+}
+
+/* What was expected of each mechanism: the costs that AUTO chose by. */
+static json_t *costs(const struct bench_results *results)
+{
+	json_t *object = json_object();
+
+	for (unsigned int m = PAGEMV_MECH_MOVE; m < PAGEMV_MECH_COUNT; m++) {
+		const struct pagemv_mech_caps *caps =
+			&results->backend->caps.mech[m];
+		json_t *cost = json_object();
+
+		json_object_set_new(cost, "call_ns", number(caps->call_ns));
+		json_object_set_new(cost, "page_ns", number(caps->page_ns));
+		json_object_set_new(cost, "huge_page_ns",
+				    number(caps->huge_page_ns));
+		json_object_set_new(object, pagemv_mechanism_name(m), cost);
+	}
+	return object;
+}
+
+static void add_circumstances(json_t *root, const struct bench_results *results)
+{
+	size_t huge_bytes = results->huge_pages * results->page_bytes;
+
+	json_object_set_new(root, "kernel", json_string(results->kernel));
+	json_object_set_new(root, "date", json_string(results->date));
+	json_object_set_new(root, "command", json_string(results->command));
+	json_object_set_new(root, "cpu", json_string(results->cpu));
+	json_object_set_new(root, "page_bytes", size(results->page_bytes));
+	json_object_set_new(root, "huge_page_bytes", size(huge_bytes));
+	json_object_set_new(root, "seconds", number(results->seconds));
+	json_object_set_new(root, "interrupted",
+			    json_boolean(results->interrupted));
+	json_object_set_new(root, "calibrated",
+			    json_boolean(results->calibrated));
+	json_object_set_new(root, "costs", costs(results));
+}
+
+int bench_move_json(const struct bench_results *results, FILE *out,
+		    bool crossover)
+{
+	json_t *root = json_object();
+	int rc;
+
+	json_object_set_new(root, "rows", rows(results));
+	add_circumstances(root, results);
+	json_object_set_new(root, "bars", bars(results));
+	if (crossover)
+		json_object_set_new(root, "crossover", crossovers(results));
+	json_object_set_new(root, "choices", choices(results));
+	json_object_set_new(root, "skipped", skipped(results));
+	json_object_set_new(root, "notes", notes(results));
+	rc = json_dumpf(root, out, FORMAT);
+	json_decref(root);
+	if (rc || fputc('\n', out) == EOF || fflush(out))
+		return -EIO;
+	return 0;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * pagemv bench: finds the bench and hands over to it.
+ */
+#include "bench.h"
+#include "tool.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Runs the bench with what follows its name. Does not return. */
+static void run_bench(struct argp_state *state, const char *name)
+{
+	const struct bench *bench = bench_find(name);
+	char **argv = state->argv + state->next - 1;
+	char title[64];
+
+	if (!bench)
+		argp_error(state, "unknown bench '%s' (see --help)", name);
+	snprintf(title, sizeof(title), "pagemv bench %s", bench->name);
+	argv[0] = title;
+	exit(bench->run(state->argc - state->next + 1, argv));
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	switch (key) {
+	case ARGP_KEY_ARG:
+		run_bench(state, arg);
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "no bench given (see --help)");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The table of benches is the end of the help text. */
+static char *filter_help(int key, const char *text, void *input)
+{
+	char *help = NULL;
+	size_t len;
+	FILE *out;
+
+	(void)input;
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)text;
+	out = open_memstream(&help, &len);
+	if (!out)
+		return (char *)text;
+	fputs("Benches:\n", out);
+	for (size_t i = 0; i < bench_count; i++)
+		fprintf(out, "  %-8s %s\n", bench_table[i].name,
+			bench_table[i].summary);
+	fputs("\n'pagemv bench BENCH --help' tells its options.", out);
+	fclose(out);
+	return help;
+}
+
+int tool_bench(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.parser = parse,
+		.args_doc = "BENCH [OPTION...]",
+		.doc = "Measures the library and what it is compared with.\v ",
+		.help_filter = filter_help,
+	};
+
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
+	return TOOL_OK;
+}
