@@ -116,9 +116,10 @@ static bool may_be_miscounted(const struct pmv_job *job, size_t pages,
 	/* Known: there were pages at src, or none at dst, just before. */
 	if (job->uncertain || job->scan || job->dst_cleared)
 		return true;
-	/* A quarter for the attempts more; half a page's time for each page
-	 * more, since some of them may be older. */
-	return ticks >= pv->fastest_move + pv->fastest_move / 4 +
+	/* Less than the fastest, as the machine may have been slow when that
+	 * was measured; half a page's time for each page more, since some of
+	 * them may be older. */
+	return ticks >= pv->fastest_move / 4 * 3 +
 				(pages - 1) * pv->fastest_page / 2;
 }
 
@@ -136,7 +137,7 @@ static size_t refilled_bytes(const struct pmv_job *job,
 
 	if (job->mover->id != PAGEMV_MECH_MOVE ||
 	    !(job->pv->quirks & PAGEMV_QUIRK_MISCOUNT) ||
-	    (!job->uncertain && ticks < job->pv->fastest_move))
+	    (!job->uncertain && ticks < job->pv->fastest_move / 4 * 3))
 		return 0;
 	if (job->dst_cleared && !in_source(job, span->dst))
 		return at_dst;

@@ -234,7 +234,7 @@ static size_t neighbours(const struct batch *b, size_t first, size_t *bytes)
 		if (!whole_pages(b, s) ||
 		    (uintptr_t)s->src != (uintptr_t)a->src + *bytes ||
 		    (uintptr_t)s->dst != (uintptr_t)a->dst + *bytes ||
-		    (uintptr_t)s->dst - (uintptr_t)a->src <
+		    (uintptr_t)a->dst - (uintptr_t)a->src <
 			    *bytes + s->len_bytes)
 			break;
 		*bytes += s->len_bytes;

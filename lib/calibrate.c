@@ -14,10 +14,10 @@
 #include "region.h"
 #include "uffd.h"
 
-/* Room for two huge pages at each side, aligned. */
 #define HUGE ((size_t)2 << 20)
-#define SIDE (2 * HUGE)
-#define RUNS 15
+#define SIDE (8 * HUGE)
+#define SLOTS 4
+#define RUNS 16 /* an even number of sweeps over SLOTS, or over 1 */
 
 struct bench {
 	struct pagemv *pv;
@@ -60,38 +60,50 @@ static void bench_end(struct bench *b)
 	b->pv->sys->munmap(b->map, 2 * SIDE + HUGE);
 }
 
-/* The median time to move the first bytes of one side to the other. */
-static double measure(struct bench *b, enum pagemv_mechanism m, size_t bytes)
+static int move_once(struct bench *b, struct pmv_request *rq, size_t slot,
+		     bool back, uint64_t *ns)
 {
 	struct pagemv *pv = b->pv;
+	struct pagemv_result r;
+	uint64_t begun;
+	int rc;
+
+	rq->src = b->side[back] + slot * rq->len;
+	rq->dst = b->side[!back] + slot * rq->len;
+	begun = pv->sys->now_ns();
+	rc = pmv_engine_move(pv, rq, &r);
+	*ns = pv->sys->now_ns() - begun;
+	return rc;
+}
+
+/*
+ * The median time to move so many bytes, one slot of the side after another
+ * to the other side, and back: neighbours that come and go are what mremap
+ * splits and merges mappings for, in programs as well.
+ */
+static double measure(struct bench *b, enum pagemv_mechanism m, size_t bytes,
+		      size_t slots)
+{
+	size_t sweeps = RUNS / slots + 2;
 	struct pmv_request rq = {
 		.len = bytes,
 		.mechanism = m,
-		.flags = PAGEMV_MOVE_MAY_REMAP | PAGEMV_MOVE_UNCHECKED |
-			 PAGEMV_MOVE_QUIESCENT,
+		.flags = PAGEMV_MOVE_MAY_REMAP | PAGEMV_MOVE_UNCHECKED,
 		.staging = true, /* no region of the caller's */
 	};
-	struct pagemv_result r;
 
-	/* After two rounds mremap has taken the registration off. */
-	if (m == PAGEMV_MECH_REMAP)
-		rq.flags &= ~PAGEMV_MOVE_QUIESCENT;
-	for (int i = -2; i < RUNS; i++) {
-		uint64_t begun;
+	if (m == PAGEMV_MECH_COPY)
+		rq.flags |= PAGEMV_MOVE_QUIESCENT;
+	/* Two sweeps to warm up: after them mremap has taken all registrations
+	 * off. An even number, so that the pages are back in the end. */
+	for (size_t i = 0; i < sweeps * slots; i++) {
+		uint64_t ns;
 
-		rq.src = b->side[i & 1];
-		rq.dst = b->side[!(i & 1)];
-		begun = pv->sys->now_ns();
-		if (pmv_engine_move(pv, &rq, &r) < 0)
+		if (move_once(b, &rq, i % slots, i / slots & 1, &ns) < 0)
 			return -1;
-		if (i >= 0)
-			b->ns[i] = pv->sys->now_ns() - begun;
+		if (i >= 2 * slots)
+			b->ns[i - 2 * slots] = ns;
 	}
-	/* An odd number of moves: bring the pages back. */
-	rq.src = b->side[1];
-	rq.dst = b->side[0];
-	if (pmv_engine_move(pv, &rq, &r) < 0)
-		return -1;
 	qsort(b->ns, RUNS, sizeof(b->ns[0]), by_value);
 	return (double)b->ns[RUNS / 2];
 }
@@ -126,8 +138,8 @@ static int calibrate_base(struct pagemv *pv, struct pmv_costs *costs)
 			continue;
 		if (m == PAGEMV_MECH_REMAP)
 			small = 64;
-		fit(measure(&b, m, small * page), small,
-		    measure(&b, m, large * page), large, &c->call_ns,
+		fit(measure(&b, m, small * page, SLOTS), small,
+		    measure(&b, m, large * page, SLOTS), large, &c->call_ns,
 		    &c->page_ns);
 	}
 	bench_end(&b);
@@ -151,8 +163,8 @@ static int calibrate_huge(struct pagemv *pv, struct pmv_costs *costs)
 
 		if (!pmv_available(pv, m))
 			continue;
-		fit(measure(&b, m, HUGE), huge, measure(&b, m, 2 * HUGE),
-		    2 * huge, &call, &c->huge_page_ns);
+		fit(measure(&b, m, HUGE, 1), huge, measure(&b, m, SIDE, 1),
+		    SIDE / HUGE * huge, &call, &c->huge_page_ns);
 	}
 	bench_end(&b);
 	return 0;

@@ -28,20 +28,20 @@ static void describe(const struct pagemv *pv, const struct pmv_request *rq,
 		.pages = rq->len / pv->page_bytes,
 		.checked = !(rq->flags & PAGEMV_MOVE_UNCHECKED),
 	};
-	if (!huge || (rq->dst ^ rq->src) & (huge - 1))
-		return;
-	first = pmv_round_up(rq->src, huge);
-	last = pmv_round_down(rq->src + rq->len, huge);
-	if (first >= last)
+	if (!huge)
 		return;
 	shape->pages_a_huge = huge / pv->page_bytes;
-	shape->huge_runs = (last - first) / huge;
+	first = pmv_round_up(rq->src, huge);
+	last = pmv_round_down(rq->src + rq->len, huge);
+	if (first < last && !((rq->dst ^ rq->src) & (huge - 1)))
+		shape->huge_runs = (last - first) / huge;
 	shape->kind = pmv_region_kind(pv, rq->dst);
-	if (shape->kind == PMV_KIND_UNKNOWN) {
-		shape->kind = pmv_pages_huge(pv, first) ? PMV_KIND_HUGE
-							: PMV_KIND_BASE;
-		pmv_region_learn(pv, rq->dst, shape->kind);
-	}
+	if (shape->kind != PMV_KIND_UNKNOWN)
+		return;
+	shape->kind = pmv_pages_huge(pv, shape->huge_runs ? first : rq->src)
+			      ? PMV_KIND_HUGE
+			      : PMV_KIND_BASE;
+	pmv_region_learn(pv, rq->dst, shape->kind);
 }
 
 /* Below so many pages mremap never wins, and is not worth the thought. */

@@ -113,7 +113,7 @@ static enum pagemv_reason run_step(struct pmv_job *job, struct pmv_span *span,
 	job->res->kernel_calls++;
 	pmv_account(job, job->mover, span, &now.step);
 	/* After some progress the next answer tells the cause. */
-	if (now.step.error && !now.step.done)
+	if (now.step.error && (!now.step.done || job->stray.bytes))
 		reason = pmv_on_error(job, span, now.step.error, now.ticks);
 	if (now.step.error == -EAGAIN || now.step.done)
 		job->uncertain = now.step.error != 0;
@@ -235,7 +235,8 @@ static int move_by_steps(struct pagemv *pv, const struct pmv_request *rq,
 static inline bool is_simple(const struct pagemv *pv,
 			     const struct pmv_request *rq)
 {
-	const uint32_t harmless = PAGEMV_MOVE_QUIESCENT | PAGEMV_MOVE_UNCHECKED;
+	const uint32_t harmless = PAGEMV_MOVE_QUIESCENT |
+				  PAGEMV_MOVE_UNCHECKED | PMV_MOVE_UNDISTURBED;
 	bool wanted = rq->mechanism == PAGEMV_MECH_MOVE ||
 		      (rq->mechanism == PAGEMV_MECH_AUTO &&
 		       pv->kept_layout == PAGEMV_MECH_MOVE);

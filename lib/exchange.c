@@ -13,6 +13,7 @@
 #include "diagnose.h"
 #include "engine.h"
 #include "internal.h"
+#include "mover.h"
 #include "region.h"
 #include "staging.h"
 
@@ -41,6 +42,7 @@ static size_t move(struct exchange *x, uintptr_t dst, uintptr_t src, size_t len,
 	rq.src = src;
 	rq.len = len;
 	rq.staging = true; /* the caller's side has been checked */
+	rq.flags |= PMV_MOVE_UNDISTURBED;
 	pmv_engine_move(x->pv, &rq, r);
 	x->res->kernel_calls += r->kernel_calls;
 	x->res->repaired_bytes += r->repaired_bytes;

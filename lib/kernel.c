@@ -148,52 +148,60 @@ static enum pagemv_reason uffd_reason(const struct pagemv *pv, int *error)
 
 /* ---- the mechanisms ---- */
 
-/* Moves pages to and fro, and to dst in the end; tells the ticks of the
- * fastest time. */
+/*
+ * Moves pages once. What may happen to any move must not cost the mechanism:
+ * EAGAIN is tried again, and EEXIST may be a move that was not counted, which
+ * the mark will tell in the end.
+ */
+static int try_move(struct pagemv *pv, uintptr_t dst, uintptr_t src,
+		    size_t bytes, uint64_t *ticks)
+{
+	int error = -EAGAIN;
+
+	for (unsigned int i = 0; error == -EAGAIN && i < PMV_IDLE_MAX; i++) {
+		uint64_t begun = pmv_ticks();
+
+		error = pmv_uffd_move(pv->sys, pv->uffd, dst, src, bytes).error;
+		*ticks = pmv_ticks() - begun;
+		if (error == -EAGAIN)
+			pv->sys->yield();
+	}
+	return error == -EEXIST ? 0 : error;
+}
+
+/* Moves pages to and fro; tells the ticks of the fastest time. */
 static int try_moves(struct pagemv *pv, const struct trial *t, size_t bytes,
 		     uint64_t *fastest)
 {
-	unsigned int tries = 0;
-
 	*fastest = UINT64_MAX;
-	for (int i = 0; i < MOVE_TRIALS + 1; i++) {
-		uint64_t begun = pmv_ticks(), ticks;
-		struct pmv_step step;
+	for (int i = 0; i < MOVE_TRIALS; i++) {
+		uint64_t ticks;
+		int rc = try_move(pv, i & 1 ? t->src : t->dst,
+				  i & 1 ? t->dst : t->src, bytes, &ticks);
 
-		step = pmv_uffd_move(pv->sys, pv->uffd, i & 1 ? t->src : t->dst,
-				     i & 1 ? t->dst : t->src, bytes);
-		ticks = pmv_ticks() - begun;
-		if (step.error == -EAGAIN && tries++ < PMV_IDLE_MAX) {
-			pv->sys->yield();
-			i--;
-			continue;
-		}
-		/* EEXIST: moved and not counted, as the end will tell. */
-		if (step.error && step.error != -EEXIST)
-			return step.error;
+		if (rc < 0)
+			return rc;
 		if (ticks < *fastest)
 			*fastest = ticks;
 	}
-	return trial_arrived(t) ? 0 : -EIO;
+	return 0;
 }
 
 /* How fast this kernel moves pages at best: one, and each page more. */
 static int time_moves(struct pagemv *pv, const struct trial *t)
 {
-	uint64_t one, many;
+	uint64_t one, many, ticks;
 	int rc = try_moves(pv, t, pv->page_bytes, &one);
 
 	if (rc == 0)
-		rc = pmv_uffd_move(pv->sys, pv->uffd, t->src, t->dst,
-				   pv->page_bytes)
-			     .error;
-	if (rc == 0)
 		rc = try_moves(pv, t, TRIAL_PAGES * pv->page_bytes, &many);
+	if (rc == 0)
+		rc = try_move(pv, t->dst, t->src, pv->page_bytes, &ticks);
 	if (rc < 0)
 		return rc;
 	pv->fastest_move = one;
 	pv->fastest_page = many > one ? (many - one) / (TRIAL_PAGES - 1) : 0;
-	return 0;
+	return trial_arrived(t) ? 0 : -EIO;
 }
 
 static bool swap_is_on(struct pagemv *pv)

@@ -10,6 +10,10 @@
 
 #include "uffd.h"
 
+/* In span and request flags, beside PAGEMV_MOVE_*: the caller has promised
+ * that nobody stores to the source (exchange). */
+#define PMV_MOVE_UNDISTURBED (1u << 31)
+
 /* Pages that could be brought to neither place, see struct pagemv_result. */
 struct pmv_stray {
 	uintptr_t addr;

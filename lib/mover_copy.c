@@ -125,22 +125,65 @@ static struct pmv_step detach_by_remap(struct pagemv *pv, uintptr_t staging,
 	return (struct pmv_step){ .done = len };
 }
 
-/*
- * Brings detached pages back to src, where dst would not take them. Returns
- * how many bytes are back; the others find src filled anew.
- */
-static size_t put_back(struct pagemv *pv, uintptr_t src, uintptr_t staging,
-		       size_t len)
+/* The staging range was full: what is not in it any more is at src, whatever
+ * the kernel counted. */
+static size_t move_home(struct pagemv *pv, uintptr_t src, uintptr_t staging,
+			size_t len)
 {
-	bool borrowed = !pmv_region_holds(pv, src, len);
+	struct pmv_step step = pmv_uffd_move(pv->sys, pv->uffd, src, staging,
+					     len);
+	struct pmv_run left;
+
+	if (!step.error)
+		return len;
+	left = pmv_pages_run(pv, staging, len);
+	if (left.known)
+		step.done = left.populated ? 0 : left.bytes;
+	return step.done;
+}
+
+/* By UFFDIO_MOVE where there is one, as it needs no memory; else by copying.
+ * Both leave alone what has come to src meanwhile. */
+static size_t put_back_by_uffd(struct pagemv *pv, uintptr_t src,
+			       uintptr_t staging, size_t len)
+{
 	struct pmv_span home = { .dst = src, .len = len };
-	size_t back;
+	bool borrowed = !pmv_region_holds(pv, src, len);
+	size_t back = 0;
 
 	/* Registered or not: idempotent. */
 	pmv_uffd_register(pv->sys, pv->uffd, src, len, NULL);
-	back = fill_all(pv, &home, staging, len).done;
+	if (pmv_available(pv, PAGEMV_MECH_MOVE))
+		back = move_home(pv, src, staging, len);
+	if (back < len) {
+		home.dst += back;
+		back += fill_all(pv, &home, staging + back, len - back).done;
+	}
 	if (borrowed)
 		pmv_uffd_unregister(pv->sys, pv->uffd, src, len);
+	return back;
+}
+
+/*
+ * Brings detached pages back to src, where dst would not take them. Returns
+ * how many bytes are back; the others find src filled anew, or nothing works
+ * any more. mremap always does, but would overwrite what was just stored.
+ */
+static size_t put_back(struct pagemv *pv, const struct pmv_span *span,
+		       uintptr_t staging, size_t arrived, size_t detached)
+{
+	uintptr_t src = span->src + arrived, from = staging + arrived;
+	size_t len = detached - arrived, back = 0;
+	struct pmv_run there;
+
+	if (pmv_has(pv, PAGEMV_HAS_QUIET))
+		back = put_back_by_uffd(pv, src, from, len);
+	if (back == len || !(span->flags & PMV_MOVE_UNDISTURBED))
+		return back;
+	there = pmv_pages_run(pv, src + back, len - back);
+	if (!there.populated &&
+	    pv->sys->mremap(from + back, there.bytes, src + back) == 0)
+		back += there.bytes;
 	return back;
 }
 
@@ -156,10 +199,7 @@ static bool undo(struct pagemv *pv, const struct pmv_span *span,
 		 const struct pmv_staging *staging, size_t arrived,
 		 size_t detached)
 {
-	size_t back = put_back(pv, span->src + arrived,
-			       staging->base + arrived, detached - arrived);
-
-	arrived += back;
+	arrived += put_back(pv, span, staging->base, arrived, detached);
 	if (arrived == detached)
 		return false;
 	*span->stray = (struct pmv_stray){
@@ -186,7 +226,7 @@ static struct pmv_step copy_detached(struct pagemv *pv,
 	/* Before they are detached, as it may not be so easy to go back. */
 	if (span->dst + len > span->clear_until)
 		there = pmv_pages_run(pv, span->dst, len);
-	if (there.populated && there.known)
+	if (there.populated && (there.known || !pmv_has(pv, PAGEMV_HAS_QUIET)))
 		return (struct pmv_step){ .error = -EEXIST };
 	len = there.bytes;
 	/* mremap may have taken the registration off dst. */

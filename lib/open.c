@@ -182,7 +182,8 @@ int pagemv_caps(const struct pagemv *pv, struct pagemv_caps *caps)
 	all = pv->caps;
 	all.size = caps->size;
 	for (int m = 0; m < PAGEMV_MECH_COUNT; m++) {
-		all.mech[m].calibrated = costs->calibrated;
+		all.mech[m].calibrated = costs->calibrated &&
+					  pmv_available(pv, m);
 		all.mech[m].call_ns = costs->mech[m].call_ns;
 		all.mech[m].page_ns = costs->mech[m].page_ns;
 		all.mech[m].huge_page_ns = costs->mech[m].huge_page_ns;

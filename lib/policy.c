@@ -5,8 +5,8 @@
 
 const struct pmv_costs pmv_default_costs = {
 	.mech = {
-		[PAGEMV_MECH_MOVE] = { 600, 61, 0.78 },
-		[PAGEMV_MECH_REMAP] = { 2700, 12, 0.53 },
+		[PAGEMV_MECH_MOVE] = { 1000, 60, 0.77 },
+		[PAGEMV_MECH_REMAP] = { 5000, 6, 0.40 },
 		[PAGEMV_MECH_COPY] = { 2400, 950, 950 },
 	},
 };
@@ -16,19 +16,29 @@ const struct pmv_costs pmv_default_costs = {
 #define CHECK_CALL_NS 3500.0
 #define CHECK_PAGE_NS 12.0
 
+/* A base page's share in splitting a huge page for UFFDIO_MOVE: the folio is
+ * split, not only its mapping. */
+#define SPLIT_PAGE_NS 510.0
+
+#define REMAP_MARGIN 1.1
+
 double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,
 		   const struct pmv_shape *shape)
 {
 	const struct pmv_cost *c = &costs->mech[m];
 	size_t whole = shape->huge_runs * shape->pages_a_huge;
-	double ns = c->call_ns;
+	bool huge = shape->kind == PMV_KIND_HUGE;
+	double ns = c->call_ns, page_ns = c->page_ns;
 
 	/* mremap takes whole page tables over, whatever they hold; MOVE gains
-	 * by alignment only where the pages are huge. */
-	if (m != PAGEMV_MECH_REMAP && shape->kind != PMV_KIND_HUGE)
+	 * by alignment only where the pages are huge, and pays for splitting
+	 * those that it cannot move whole. */
+	if (m != PAGEMV_MECH_REMAP && !huge)
 		whole = 0;
+	if (m == PAGEMV_MECH_MOVE && huge)
+		page_ns += SPLIT_PAGE_NS;
 	ns += (double)whole * c->huge_page_ns;
-	ns += (double)(shape->pages - whole) * c->page_ns;
+	ns += (double)(shape->pages - whole) * page_ns;
 	if (m == PAGEMV_MECH_REMAP && shape->checked)
 		ns += CHECK_CALL_NS + (double)shape->pages * CHECK_PAGE_NS;
 	return ns;
@@ -47,6 +57,9 @@ enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
 		if (!(candidates & PAGEMV_MECH_BIT(m)))
 			continue;
 		ns = pmv_cost_of(costs, (enum pagemv_mechanism)m, shape);
+		/* It has to be worth the broken mappings. */
+		if (m == PAGEMV_MECH_REMAP)
+			ns *= REMAP_MARGIN;
 		if (best == PAGEMV_MECH_AUTO || ns < best_ns) {
 			best = (enum pagemv_mechanism)m;
 			best_ns = ns;

@@ -205,7 +205,9 @@ static enum pagemv_reason arm(struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
 	int rc;
 
-	if (pv->quirks & PAGEMV_QUIRK_HUGE_PAGES)
+	/* A fault in memcpy() would fill a huge page's worth of neighbours. */
+	if (pv->quirks & PAGEMV_QUIRK_HUGE_PAGES ||
+	    !pmv_has(pv, PAGEMV_HAS_QUIET))
 		pv->sys->madvise(addr, bytes, MADV_NOHUGEPAGE);
 	if (!pmv_has(pv, PAGEMV_HAS_QUIET))
 		return PAGEMV_REASON_NONE;

@@ -86,7 +86,7 @@ PAGEMV_API void pagemv_close(struct pagemv *pv);
 /*
  * Measures what each available mechanism costs on this machine at this
  * moment and lets AUTO choose by that; without it, by defaults measured on
- * one machine (doc/measurements.md). Takes some 10 ms and 8 MiB, in private
+ * one machine (doc/measurements.md). Takes some 20 ms and 16 MiB, in private
  * memory of its own. Also tells the figures, as pagemv_caps() does later.
  *
  * Returns 0, -EINVAL (pv is NULL), -ENOMEM, -ESRCH (forked), -EIO (the

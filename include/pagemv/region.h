@@ -31,8 +31,8 @@ struct pagemv_region_opts {
  * opts: NULL for defaults. out: not NULL; receives the region, which belongs
  * to pv; untouched on error. reason: NULL, or receives why it was refused.
  *
- * Where the kernel has PAGEMV_QUIRK_HUGE_PAGES, the range is advised
- * MADV_NOHUGEPAGE. Without userfaultfd the region is kept in the library
+ * Where the kernel has PAGEMV_QUIRK_HUGE_PAGES, or there is no userfaultfd, the
+ * range is advised MADV_NOHUGEPAGE. Without userfaultfd the region is kept in the library
  * alone, so that the same calls are legal everywhere.
  *
  * Returns 0, or -EINVAL, -ENOENT (unmapped), -EBUSY (registered already:
