@@ -12,6 +12,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -343,8 +344,11 @@ static void measure_block(struct bench_run *run, const struct options *options,
 		double weight = block_weight(options, i) +
 				block_weight(options, 0) * (double)blocks;
 
-		bench_row_measure(run, &at,
-				  left_s * row_weight(at.pages) / weight);
+		/* Rows before that took longer must not starve this one. */
+		bench_row_measure(
+			run, &at,
+			fmax(left_s * row_weight(at.pages) / weight,
+			     options->seconds / 4 / (double)run->rows));
 		run->row++;
 	}
 }

@@ -35,6 +35,8 @@ const struct bench_bar bench_bars[BENCH_BARS] = {
 		.limit = 1.10,
 		.above = BIT(AUTO),
 		.below = BIT(MOVE) | BIT(COPY),
+		/* Without it, copy is told that nobody writes, auto is not. */
+		.needs = BIT(MOVE),
 		.min_pages = 1,
 		.thp = -1,
 	},
@@ -141,6 +143,8 @@ double bench_bar_ratio(const struct bench_bar *bar,
 		if (!above_row)
 			return 0;
 	}
+	if (bar->needs && !least(row, bar->needs))
+		return 0;
 	above = least(above_row, bar->above);
 	below = least(row, bar->below);
 	return above && below ? above / below : 0;
@@ -148,7 +152,8 @@ double bench_bar_ratio(const struct bench_bar *bar,
 
 bool bench_bar_judges(const struct bench_bar *bar, const struct bench_row *row)
 {
-	return bar->limit && !(bar->idle_only && row->at.busy);
+	return bar->limit && !row->disturbed &&
+	       !(bar->idle_only && row->at.busy);
 }
 
 bool bench_bar_reached(const struct bench_bar *bar, double ratio)
@@ -166,7 +171,8 @@ const struct bench_row *bench_bar_worst(const struct bench_bar *bar,
 		const struct bench_row *row = &results->row[i];
 		double value = bench_bar_ratio(bar, results, row);
 
-		if (!value || (bar->limit && !bench_bar_judges(bar, row)))
+		if (!value || row->disturbed ||
+		    (bar->limit && !bench_bar_judges(bar, row)))
 			continue;
 		if (worst &&
 		    (bar->at_least ? value >= *ratio : value <= *ratio))

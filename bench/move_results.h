@@ -31,6 +31,7 @@ struct bench_condition {
 struct bench_row {
 	struct bench_condition at;
 	struct bench_cell cell[BENCH_METHODS];
+	bool disturbed; /* the busy neighbour was not: told, not judged */
 };
 
 /* Something that was not measured. */
@@ -87,7 +88,8 @@ struct bench_bar {
 	const char *what;
 	double limit;	    /* 0: told for information only */
 	bool at_least;	    /* else at most */
-	unsigned int above; /* BENCH_METHOD_BIT: numerator, the least */
+	unsigned int above; /* numerator: BENCH_METHOD_BIT() */
+	unsigned int needs; /* of these, where it says something only so */
 	unsigned int below; /* denominator, the least of them */
 	size_t min_pages;   /* 0: from one huge page on */
 	size_t max_pages;   /* 0: no limit */

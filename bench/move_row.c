@@ -8,8 +8,9 @@
 #include "interrupt.h"
 #include "move_worker.h"
 
-#define MIN_RUNS     5 /* of the slowest methods */
-#define TOO_FEW_RUNS 3 /* even for a machine that is too slow */
+#define MIN_RUNS     5	  /* of the slowest methods */
+#define SLOW_PART    0.05 /* of a round: a slow method takes more */
+#define TOO_FEW_RUNS 3	  /* even for a machine that is too slow */
 #define MAX_ROUNDS   2000
 #define BUSY_ENOUGH  0.95
 
@@ -86,8 +87,8 @@ static double round_cost_ns(const struct job *job)
 /* The method that takes most of the time and can do with fewer samples. */
 static struct bench_worker *find_slowest(struct job *job, double rounds)
 {
+	double most = round_cost_ns(job) * SLOW_PART;
 	struct bench_worker *slowest = NULL;
-	double most = 0;
 
 	for (size_t i = 0; i < job->n; i++) {
 		struct bench_worker *worker = &job->worker[i];
@@ -102,6 +103,17 @@ static struct bench_worker *find_slowest(struct job *job, double rounds)
 	return slowest;
 }
 
+/* Where there is no time for as many rounds as wanted after all. */
+static void relax_strides(struct job *job, double rounds)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		struct bench_worker *worker = &job->worker[i];
+
+		while (worker->stride > 1 && rounds / worker->stride < MIN_RUNS)
+			worker->stride /= 2;
+	}
+}
+
 /*
  * How many rounds the time is good for. Where they would be few, the slow
  * methods sit out some of them: the bars that are tight are between fast ones.
@@ -110,13 +122,15 @@ static void plan(struct job *job, double build_ns)
 {
 	bool small = job->at->pages * job->run->results->page_bytes <
 		     job->huge_bytes;
-	double wanted = job->run->quick ? 21 : small ? 101 : 61;
-	double left_ns = (double)job->deadline_ns - (double)bench_now_ns() -
-			 build_ns * (job->epochs - 1);
-	double rounds = left_ns / round_cost_ns(job);
-	double floor = job->run->quick ? 9 : small ? 41 : 15;
+	double wanted = job->run->quick ? 41 : small ? 101 : 241;
+	double left_ns = (double)job->deadline_ns - (double)bench_now_ns();
+	double rounds, floor = job->run->quick ? 9 : small ? 41 : 15;
 	struct bench_worker *slowest;
 
+	if (left_ns < 2 * build_ns * (job->epochs - 1))
+		job->epochs = 1;
+	left_ns -= build_ns * (job->epochs - 1);
+	rounds = left_ns / round_cost_ns(job);
 	while (rounds < wanted && (slowest = find_slowest(job, wanted))) {
 		slowest->stride *= 2;
 		rounds = left_ns / round_cost_ns(job);
@@ -126,6 +140,7 @@ static void plan(struct job *job, double build_ns)
 	if (rounds > MAX_ROUNDS)
 		rounds = MAX_ROUNDS;
 	job->rounds = (unsigned int)(rounds / job->epochs) + 1;
+	relax_strides(job, rounds);
 }
 
 /* A neighbour that had to wait for its CPU was not busy all the time. */
@@ -182,15 +197,16 @@ static bool out_of_time(const struct job *job, bool last)
 
 static void run_epoch(struct job *job, unsigned int epoch)
 {
-	bool last = epoch + 1 == job->epochs;
 	uint64_t start_ns = bench_now_ns();
+	bool last;
 
 	build(job);
 	if (epoch == 0 && !bench_interrupted())
 		plan(job, (double)(bench_now_ns() - start_ns));
-	for (unsigned int i = 0;
-	     i < job->rounds && !bench_interrupted() && !out_of_time(job, last);
-	     i++) {
+	last = epoch + 1 == job->epochs;
+	for (unsigned int i = 0; i < job->rounds; i++) {
+		if (bench_interrupted() || out_of_time(job, last))
+			break;
 		run_round(job);
 		show(job, (double)job->round / (job->rounds * job->epochs));
 	}
@@ -205,25 +221,26 @@ static void run_epoch(struct job *job, unsigned int epoch)
  * Doubtful samples are left out where the others suffice, for all methods
  * alike, so that what is compared was measured beside the same neighbour.
  */
-static void settle_doubts(struct job *job)
+static void settle_doubts(struct job *job, struct bench_row *row)
 {
 	bool enough = true;
 
 	for (size_t i = 0; i < job->n; i++)
 		enough &= job->worker[i].failed ||
 			  job->worker[i].samples.n >= MIN_RUNS;
+	row->disturbed |= !enough && job->doubtful > job->taken / 10;
 	for (size_t i = 0; i < job->n && !enough; i++)
 		bench_worker_trust(&job->worker[i]);
 	if (job->doubtful > job->taken / 10)
 		bench_results_note(
 			job->run->results,
-			"%zu pages, THP %s: "
-			"beside %u of %u samples the neighbour had "
-			"to wait for its CPU; %s",
+			"%zu pages, THP %s: the neighbour had to wait for its "
+			"CPU beside %u of %u samples; %s",
 			job->at->pages, job->at->thp ? "on" : "off",
 			job->doubtful, job->taken,
 			enough ? "they are left out"
-			       : "they count, as the others are too few");
+			       : "the others are too few, so that the row is "
+				 "not judged");
 }
 
 static void store(struct job *job, struct bench_row *row)
@@ -265,7 +282,7 @@ static void run_group(struct job *job, struct bench_row *row,
 				  chunk_bytes);
 	for (unsigned int e = 0; e < job->epochs && !bench_interrupted(); e++)
 		run_epoch(job, e);
-	settle_doubts(job);
+	settle_doubts(job, row);
 	store(job, row);
 	for (size_t i = 0; i < n; i++)
 		bench_worker_free(&worker[i]);

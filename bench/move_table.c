@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define MISSED_MARK '!'
+#define MISSED_MARK    '!'
+#define DISTURBED_MARK '?'
 
 static const char *thp_text(bool thp)
 {
@@ -111,6 +112,8 @@ static void print_bar_cell(const struct bench_results *results,
 
 	if (ratio)
 		format_ratio(ratio, text, sizeof(text));
+	if (ratio && row->disturbed)
+		mark = DISTURBED_MARK;
 	if (ratio && bench_bar_judges(bar, row) &&
 	    !bench_bar_reached(bar, ratio))
 		mark = MISSED_MARK;
@@ -120,8 +123,9 @@ static void print_bar_cell(const struct bench_results *results,
 static void print_ratios(const struct bench_results *results,
 			 unsigned int block, FILE *out)
 {
-	fprintf(out, "\n%s, %s: ratios (%c = missed)\n", thp_text(block >> 1),
-		busy_text(block & 1), MISSED_MARK);
+	fprintf(out, "\n%s, %s: ratios (%c = missed, %c = disturbed)\n",
+		thp_text(block >> 1), busy_text(block & 1), MISSED_MARK,
+		DISTURBED_MARK);
 	fprintf(out, "%7s %8s", "pages", "a call");
 	for (int i = 0; i < BENCH_BARS; i++)
 		fprintf(out, " %6s ", bench_bars[i].name);

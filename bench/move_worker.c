@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define VERSION	   1
-#define SAMPLE_NS  250000.0  /* a sample lasts at least about so long */
+#define SAMPLE_NS  250000.0  /* a sample lasts about so long, or more */
 #define WARM_NS	   2000000.0 /* longer ones do not care for warm caches */
 #define MAX_REPEAT 256
 
@@ -77,9 +77,9 @@ static void fail_move(struct bench_worker *worker, void *dst, void *src, int rc)
 		return;
 	if (pagemv_move(target->pv, dst, src, worker->chunk_bytes, target->opts,
 			&result))
-		snprintf(worker->why, sizeof(worker->why), "moving: %s: %s",
-			 pagemv_strerror(rc),
-			 pagemv_reason_string(result.reason));
+		snprintf(worker->why, sizeof(worker->why), "moving: %s (%s)",
+			 pagemv_reason_string(result.reason),
+			 strerrorname_np(-rc));
 }
 
 /* Moves the memory to the other side, one call a chunk. */
@@ -169,6 +169,13 @@ static uint32_t mechanisms_between(const struct pagemv_stats *before,
 	return used;
 }
 
+/* What the method before left in the caches is not this one's: a sweep that
+ * is not timed goes first, where it is short enough to matter. */
+static bool wants_warm_caches(const struct bench_worker *worker)
+{
+	return worker->stays && worker->sweep_ns < WARM_NS;
+}
+
 void bench_worker_warm(struct bench_worker *worker)
 {
 	struct pagemv_stats before, after;
@@ -186,6 +193,8 @@ void bench_worker_warm(struct bench_worker *worker)
 	end_ns = bench_now_ns();
 	moved_by(worker, &after);
 	worker->used = mechanisms_between(&before, &after);
+	worker->stays = !worker->target.pair.thp ||
+			(!worker->always_fresh && is_huge(worker));
 	worker->sweep_ns = (double)(end_ns - sweep_start_ns);
 	repeat = SAMPLE_NS / worker->sweep_ns;
 	worker->repeat = repeat < 1	       ? 1
@@ -193,8 +202,9 @@ void bench_worker_warm(struct bench_worker *worker)
 					       : (unsigned int)repeat;
 	if (worker->always_fresh)
 		worker->repeat = 1;
-	worker->cost_ns = (double)(sweep_start_ns - start_ns) +
-			  worker->sweep_ns * (worker->repeat + 1);
+	worker->cost_ns =
+		(double)(sweep_start_ns - start_ns) +
+		worker->sweep_ns * (worker->repeat + wants_warm_caches(worker));
 }
 
 static void keep(struct bench_worker *worker, struct bench_samples *samples,
@@ -210,8 +220,7 @@ void bench_worker_sample(struct bench_worker *worker)
 	uint64_t start_ns, end_ns;
 	double pages;
 
-	/* What the method before left in the caches is not this one's. */
-	if (!pair->thp && worker->sweep_ns < WARM_NS && !sweep(worker))
+	if (wants_warm_caches(worker) && !sweep(worker))
 		return;
 	refresh(worker);
 	if (worker->failed)

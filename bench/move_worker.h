@@ -18,6 +18,7 @@ struct bench_worker {
 	struct bench_samples doubtful; /* beside a neighbour that waited */
 	size_t chunk_bytes;	       /* of one call */
 	bool always_fresh;   /* a move leaves the memory unlike it was */
+	bool stays;	     /* small or huge pages stay what they are */
 	unsigned int repeat; /* sweeps in a sample */
 	unsigned int stride; /* takes part in every so many rounds */
 	double sweep_ns;

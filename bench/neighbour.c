@@ -41,6 +41,7 @@ static void *spin(void *arg)
 	       SPINNING)
 		for (unsigned int i = 0; i < 1000; i++)
 			sum += i;
+	(void)sum;
 	return NULL;
 }
 

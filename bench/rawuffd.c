@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define BUSY_TRIES 100
+
 static int open_device(void)
 {
 	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
@@ -109,8 +111,12 @@ int bench_rawuffd_move(int fd, void *dst, void *src, size_t len_bytes)
 		.src = (uintptr_t)src,
 		.len = len_bytes,
 	};
+	unsigned int busy_tries = BUSY_TRIES;
 
 	while (ioctl(fd, BENCH_UFFDIO_MOVE, &move)) {
+		/* A huge page that cannot be split just now passes. */
+		if (errno == EBUSY && busy_tries--)
+			continue;
 		if (errno != EAGAIN || move.move <= 0)
 			return -errno;
 		move.dst += (uint64_t)move.move;

@@ -19,7 +19,9 @@
 #define FIX_KERNEL                                                             \
 	"a newer kernel: apt install -t bookworm-backports linux-image-amd64 " \
 	"(Debian 12), then reboot"
-#define FIX_CONFIG "a kernel built with CONFIG_USERFAULTFD=y"
+#define FIX_CONFIG                                                             \
+	"a kernel built with CONFIG_USERFAULTFD=y, or a seccomp profile that " \
+	"allows userfaultfd"
 
 static const char *const features[] = {
 	"pagefault-flag-wp",

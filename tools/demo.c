@@ -188,11 +188,12 @@ static void print_verdict(void)
 			       memcpy_ns / huge->page_ns);
 		printf(".\n");
 	} else if (remap->page_ns) {
-		printf("This kernel has no UFFDIO_MOVE (see pagemv doctor); "
-		       "where the mapping layout may change it moves a page in "
-		       "%.0f ns by mremap, %.0f times as fast as copying it, "
-		       "and copies it safely elsewhere.\n",
-		       remap->page_ns, memcpy_ns / remap->page_ns);
+		printf("Without UFFDIO_MOVE (%s), a page moves here in %.0f "
+		       "ns by mremap where the mapping layout may change, "
+		       "%.0f times as fast as copying it into new memory; "
+		       "elsewhere it is copied.\n",
+		       move->lacking, remap->page_ns,
+		       memcpy_ns / remap->page_ns);
 	} else {
 		printf("This kernel cannot move pages (see pagemv doctor); "
 		       "they are copied safely.\n");
@@ -268,7 +269,8 @@ int tool_demo(int argc, char **argv)
 	}
 	putchar('\n');
 	ok = print_outcome();
-	print_verdict();
+	if (ok)
+		print_verdict();
 	pagemv_close(pv);
 	return ok ? TOOL_OK : TOOL_FAILED;
 }
