@@ -1,1 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+
+EXTRA_DIST += \
+	%D%/design.md \
+	%D%/kernel-facts.md

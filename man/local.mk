@@ -1,1 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+
+dist_man_MANS += \
+	%D%/pagemv.1 \
+	%D%/pagemv.7 \
+	%D%/pagemv_calibrate.3 \
+	%D%/pagemv_caps.3 \
+	%D%/pagemv_close.3 \
+	%D%/pagemv_exchange.3 \
+	%D%/pagemv_mechanism_name.3 \
+	%D%/pagemv_move.3 \
+	%D%/pagemv_movev.3 \
+	%D%/pagemv_open.3 \
+	%D%/pagemv_reason_string.3 \
+	%D%/pagemv_region_register.3 \
+	%D%/pagemv_region_unregister.3 \
+	%D%/pagemv_relocate.3 \
+	%D%/pagemv_stats.3 \
+	%D%/pagemv_strerror.3 \
+	%D%/pagemv_version.3
