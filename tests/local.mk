@@ -1,1 +1,182 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# A test program tests/KIND/test_NAME has one source, tests/KIND/test_NAME.c;
+# one that needs more names them in its own _SOURCES.
+#
+#   unit    Criterion, mirrors lib/; needs nothing of the kernel
+#   live    Criterion, on the running kernel
+#   stress  prints TAP itself, as ThreadSanitizer and Criterion do not go
+#           together; also the tests of the build with ThreadSanitizer
+#   gates   shell; what no compiler checks
+
+AM_DEFAULT_SOURCE_EXT = .c
+
+pmv_unit_tests = \
+	%D%/unit/test_batch \
+	%D%/unit/test_calibrate \
+	%D%/unit/test_diagnose \
+	%D%/unit/test_engine \
+	%D%/unit/test_exchange \
+	%D%/unit/test_kernel \
+	%D%/unit/test_log \
+	%D%/unit/test_mapping \
+	%D%/unit/test_move \
+	%D%/unit/test_mover_copy \
+	%D%/unit/test_mover_move \
+	%D%/unit/test_mover_remap \
+	%D%/unit/test_open \
+	%D%/unit/test_pages \
+	%D%/unit/test_policy \
+	%D%/unit/test_quirks \
+	%D%/unit/test_region \
+	%D%/unit/test_relocate \
+	%D%/unit/test_staging \
+	%D%/unit/test_stats \
+	%D%/unit/test_strings \
+	%D%/unit/test_sys \
+	%D%/unit/test_uffd
+
+pmv_live_tests = \
+	%D%/live/test_busy \
+	%D%/live/test_exchange \
+	%D%/live/test_fork \
+	%D%/live/test_huge \
+	%D%/live/test_lost_stores \
+	%D%/live/test_move \
+	%D%/live/test_movev \
+	%D%/live/test_open \
+	%D%/live/test_options \
+	%D%/live/test_overlap \
+	%D%/live/test_property \
+	%D%/live/test_quiet \
+	%D%/live/test_refusals \
+	%D%/live/test_relocate \
+	%D%/live/test_steady
+
+pmv_stress_tests = \
+	%D%/stress/storm_miscount \
+	%D%/stress/storm_move \
+	%D%/stress/storm_region \
+	%D%/stress/storm_source
+
+pmv_gates = \
+	%D%/gates/dist.sh \
+	%D%/gates/headers.sh \
+	%D%/gates/install.sh \
+	%D%/gates/layers.sh \
+	%D%/gates/links.sh \
+	%D%/gates/man-examples.sh \
+	%D%/gates/man.sh \
+	%D%/gates/spdx.sh \
+	%D%/gates/symbols.sh \
+	%D%/gates/variables.sh
+
+check_LTLIBRARIES += %D%/libtest.la
+%C%_libtest_la_SOURCES = \
+	%D%/support/confine.c \
+	%D%/support/confine.h \
+	%D%/support/live.h \
+	%D%/support/oracle.c \
+	%D%/support/oracle.h \
+	%D%/support/pin.c \
+	%D%/support/pin.h \
+	%D%/support/proc.c \
+	%D%/support/proc.h \
+	%D%/support/rawuffd.c \
+	%D%/support/rawuffd.h \
+	%D%/support/t.c \
+	%D%/support/t.h \
+	%D%/support/tap.h \
+	%D%/support/ways.c \
+	%D%/support/ways.h
+%C%_libtest_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(LIBURING_CFLAGS)
+%C%_libtest_la_LIBADD = $(LIBURING_LIBS)
+
+# What the unit tests share; its headers need Criterion.
+pmv_unit_lib =
+if HAVE_CRITERION
+pmv_unit_lib += %D%/libunit.la
+check_LTLIBRARIES += %D%/libunit.la
+endif
+%C%_libunit_la_SOURCES = \
+	%D%/unit/fake_sys.c \
+	%D%/unit/fake_sys.h \
+	%D%/unit/fake_uffd.c \
+	%D%/unit/fake_uffd.h \
+	%D%/unit/scene.c \
+	%D%/unit/scene.h \
+	%D%/unit/sweep.c \
+	%D%/unit/sweep.h
+# Failing allocations are for this one program.
+FAKE_MALLOC_WRAPS = -Wl,--wrap=malloc -Wl,--wrap=calloc \
+	-Wl,--wrap=aligned_alloc
+%C%_unit_test_region_SOURCES = \
+	%D%/unit/fake_malloc.c \
+	%D%/unit/fake_malloc.h \
+	%D%/unit/test_region.c
+%C%_unit_test_region_LDFLAGS = $(AM_LDFLAGS) $(FAKE_MALLOC_WRAPS)
+%C%_libunit_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(CRITERION_CFLAGS)
+
+# The libraries of every program that has no _LDADD of its own: the unit and
+# live tests.
+LDADD = $(pmv_unit_lib) %D%/libtest.la lib/libpagemv-internal.la $(CRITERION_LIBS)
+AM_CPPFLAGS += -iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/%D%/support
+
+# As no gate needs a sanitizer and ThreadSanitizer goes only with the stress
+# programs, the set depends on the build.
+pmv_tests =
+if SANITIZE_THREAD
+pmv_tests += $(pmv_stress_tests)
+check_PROGRAMS += $(pmv_stress_tests)
+else
+check_PROGRAMS += $(pmv_stress_tests)
+if HAVE_CRITERION
+check_PROGRAMS += $(pmv_unit_tests) $(pmv_live_tests)
+pmv_tests += $(pmv_unit_tests)
+else
+pmv_tests += %D%/no-criterion.sh
+endif
+if LIVE_TESTS
+pmv_tests += %D%/examples.sh
+if HAVE_CRITERION
+pmv_tests += $(pmv_live_tests)
+endif
+pmv_tests += $(pmv_stress_tests)
+endif
+if !SANITIZE
+pmv_tests += $(pmv_gates)
+endif
+endif
+
+TESTS = $(pmv_tests)
+TEST_EXTENSIONS = .sh
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
+	$(top_srcdir)/build-aux/tap-driver.sh
+LOG_COMPILER = $(SHELL) $(top_srcdir)/build-aux/run-test
+SH_LOG_DRIVER = $(LOG_DRIVER)
+SH_LOG_COMPILER = $(LOG_COMPILER)
+AM_TESTS_ENVIRONMENT = \
+	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
+	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	SHELL='$(SHELL)'; export SHELL; \
+	CC='$(CC)'; export CC; \
+	CXX='$(CXX)'; export CXX; \
+	NM='$(NM)'; export NM; \
+	PKG_CONFIG='$(PKG_CONFIG)'; export PKG_CONFIG; \
+	PMV_SANITIZERS='$(enable_sanitizers)'; export PMV_SANITIZERS; \
+	PMV_EXAMPLES='$(pmv_examples)'; export PMV_EXAMPLES; \
+	unset MAKEFLAGS MFLAGS MAKELEVEL;
+
+EXTRA_DIST += \
+	$(pmv_gates) \
+	%D%/examples.sh \
+	%D%/expected-skips.txt \
+	%D%/gates/gatelib.sh \
+	%D%/lsan.supp \
+	%D%/no-criterion.sh \
+	%D%/tsan.supp
+
+clean-local: clean-reports
+.PHONY: clean-reports
+clean-reports:
+	rm -rf %D%/unit/*.reports %D%/live/*.reports %D%/stress/*.reports
