@@ -24,7 +24,7 @@ struct job {
 	uint64_t budget_ns;
 	uint64_t deadline_ns;
 	uint64_t grace_ns; /* how much later is still tolerable */
-	unsigned int epochs;
+	unsigned int epochs, epochs_min;
 	unsigned int rounds;   /* in an epoch */
 	unsigned int round;    /* of all */
 	unsigned int taken;    /* samples beside a neighbour */
@@ -127,8 +127,9 @@ static void plan(struct job *job, double build_ns)
 	double rounds, floor = job->run->quick ? 9 : small ? 41 : 15;
 	struct bench_worker *slowest;
 
-	if (left_ns < 2 * build_ns * (job->epochs - 1))
-		job->epochs = 1;
+	if (left_ns < 2 * build_ns * (job->epochs - 1) &&
+	    job->epochs > job->epochs_min)
+		job->epochs = job->epochs_min;
 	left_ns -= build_ns * (job->epochs - 1);
 	rounds = left_ns / round_cost_ns(job);
 	while (rounds < wanted && (slowest = find_slowest(job, wanted))) {
@@ -354,7 +355,10 @@ void bench_row_measure(struct bench_run *run, const struct bench_condition *at,
 		/* Small moves of huge pages start with new memory each time. */
 		.epochs = small && at->thp		   ? 1
 			  : chunk_bytes <= 16 * huge_bytes ? 4
+			  : at->thp			   ? 5
 							   : 2,
+		/* Where the huge pages lie in memory is worth some percent. */
+		.epochs_min = !small && at->thp && !run->quick ? 3 : 1,
 	};
 	size_t n = 0;
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 EXTRA_DIST += \
+	%D%/bench-move.svg \
 	%D%/design.md \
-	%D%/kernel-facts.md
+	%D%/kernel-facts.md \
+	%D%/measurements.md

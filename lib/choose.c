@@ -44,9 +44,6 @@ static void describe(const struct pagemv *pv, const struct pmv_request *rq,
 	pmv_region_learn(pv, rq->dst, shape->kind);
 }
 
-/* Below so many pages mremap never wins, and is not worth the thought. */
-#define REMAP_PAGES_MIN 16
-
 static enum pagemv_mechanism choose(const struct pagemv *pv,
 				    const struct pmv_request *rq)
 {
@@ -61,7 +58,7 @@ static enum pagemv_mechanism choose(const struct pagemv *pv,
 	if (pv->kept_layout == PAGEMV_MECH_AUTO)
 		return PAGEMV_MECH_REMAP;
 	if (overlap || (pv->kept_layout == PAGEMV_MECH_MOVE &&
-			rq->len < REMAP_PAGES_MIN * pv->page_bytes))
+			rq->len < PMV_REMAP_PAGES_MIN * pv->page_bytes))
 		return pv->kept_layout;
 	candidates |= PAGEMV_MECH_BIT(pv->kept_layout);
 	describe(pv, rq, &shape);

@@ -236,9 +236,12 @@ static inline bool is_simple(const struct pagemv *pv,
 			     const struct pmv_request *rq)
 {
 	const uint32_t harmless = PAGEMV_MOVE_QUIESCENT |
+				  PAGEMV_MOVE_MAY_REMAP |
 				  PAGEMV_MOVE_UNCHECKED | PMV_MOVE_UNDISTURBED;
+	bool no_choice = !(rq->flags & PAGEMV_MOVE_MAY_REMAP) ||
+			 rq->len < PMV_REMAP_PAGES_MIN * pv->page_bytes;
 	bool wanted = rq->mechanism == PAGEMV_MECH_MOVE ||
-		      (rq->mechanism == PAGEMV_MECH_AUTO &&
+		      (rq->mechanism == PAGEMV_MECH_AUTO && no_choice &&
 		       pv->kept_layout == PAGEMV_MECH_MOVE);
 
 	return wanted && !(rq->flags & ~harmless) &&

@@ -35,8 +35,8 @@ void pmv_note_left(struct pmv_job *job, uintptr_t src,
 {
 	size_t off = src - job->rq->src;
 
-	if (!job->res->reason || off < job->res->left_off)
-		job->res->left_off = off;
-	if (!job->res->reason)
-		job->res->reason = reason;
+	if (job->res->reason && off >= job->res->left_off)
+		return;
+	job->res->left_off = off;
+	job->res->reason = reason;
 }

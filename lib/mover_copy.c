@@ -151,8 +151,9 @@ static size_t put_back_by_uffd(struct pagemv *pv, uintptr_t src,
 	bool borrowed = !pmv_region_holds(pv, src, len);
 	size_t back = 0;
 
-	/* Registered or not: idempotent. */
-	pmv_uffd_register(pv->sys, pv->uffd, src, len, NULL);
+	/* Registered or not: idempotent; but it may be another handle's. */
+	if (pmv_uffd_register(pv->sys, pv->uffd, src, len, NULL) < 0)
+		return 0;
 	if (pmv_available(pv, PAGEMV_MECH_MOVE))
 		back = move_home(pv, src, staging, len);
 	if (back < len) {

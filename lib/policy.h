@@ -43,6 +43,9 @@ struct pmv_shape {
 double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,
 		   const struct pmv_shape *shape);
 
+/* Below so many pages mremap never wins, and is not worth the thought. */
+#define PMV_REMAP_PAGES_MIN 16
+
 /* The cheapest of the candidates (PAGEMV_MECH_BIT()); AUTO where there is
  * none. */
 enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,

@@ -12,11 +12,14 @@
 AM_DEFAULT_SOURCE_EXT = .c
 
 pmv_unit_tests = \
+	%D%/unit/test_answer \
 	%D%/unit/test_batch \
 	%D%/unit/test_calibrate \
+	%D%/unit/test_choose \
 	%D%/unit/test_diagnose \
 	%D%/unit/test_engine \
 	%D%/unit/test_exchange \
+	%D%/unit/test_job \
 	%D%/unit/test_kernel \
 	%D%/unit/test_log \
 	%D%/unit/test_mapping \

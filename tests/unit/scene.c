@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 const struct way ways[] = {
 	{ "auto", 0, 0, 0, PAGEMV_MECH_AUTO,
@@ -174,8 +176,42 @@ const char *pages_wrong(const void *dst, const void *src, size_t pages,
 	return wrong;
 }
 
+bool lock_pages(void *addr, size_t pages)
+{
+	return syscall(SYS_mlock, addr, t_pages(pages)) == 0;
+}
+
+void unlock_pages(void *addr, size_t pages)
+{
+	syscall(SYS_munlock, addr, t_pages(pages));
+}
+
 void take_stray(const struct pagemv_result *res)
 {
 	if (res->stray)
 		fake_sys.munmap((uintptr_t)res->stray, res->stray_bytes);
+}
+
+void expect_all_moved(const struct scene *s, int rc,
+		      const struct pagemv_result *res)
+{
+	cr_expect(rc == 0, "returned %d (%s)", rc,
+		  pagemv_reason_string(res->reason));
+	EXPECT_SANE(rc, res, t_pages(s->pages));
+	cr_expect(res->moved_bytes == t_pages(s->pages));
+	EXPECT_RIGHT(t_check_range(s->heap, s->pages, 1));
+	EXPECT_RIGHT(t_check_absent(s->src, s->pages));
+}
+
+void expect_stopped_at(const struct scene *s, int rc,
+		       const struct pagemv_result *res, size_t done)
+{
+	EXPECT_SANE(rc, res, t_pages(s->pages));
+	EXPECT_RIGHT(pages_wrong(s->heap, s->src, s->pages, res));
+	cr_expect(res->left_off == t_pages(done), "left_off %zu",
+		  res->left_off);
+	cr_expect(res->left_bytes == t_pages(s->pages - done));
+	EXPECT_RIGHT(t_check_range(s->heap, done, 1));
+	EXPECT_RIGHT(t_check_range(s->src + t_pages(done), s->pages - done,
+				   done + 1));
 }

@@ -88,6 +88,17 @@ const char *result_wrong(int rc, const struct pagemv_result *res, size_t len);
 const char *pages_wrong(const void *dst, const void *src, size_t pages,
 			const struct pagemv_result *res);
 
+/* Expects all pages of src at the heap, moved and unchanged. */
+void expect_all_moved(const struct scene *s, int rc,
+		      const struct pagemv_result *res);
+/* Expects the first done pages at the heap, and the others where they were. */
+void expect_stopped_at(const struct scene *s, int rc,
+		       const struct pagemv_result *res, size_t done);
+
+/* mlock() and munlock(), which AddressSanitizer makes do nothing. */
+bool lock_pages(void *addr, size_t pages);
+void unlock_pages(void *addr, size_t pages);
+
 /* Unmaps what a result handed over. */
 void take_stray(const struct pagemv_result *res);
 

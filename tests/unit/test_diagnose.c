@@ -129,7 +129,7 @@ static void *locked(void)
 	void *addr = map(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			 -1);
 
-	return mlock(addr, t_pages(PAGES)) == 0 ? addr : MAP_FAILED;
+	return lock_pages(addr, PAGES) ? addr : MAP_FAILED;
 }
 
 static void *unmapped(void)

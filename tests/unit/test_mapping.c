@@ -195,11 +195,11 @@ Test(mapping, locked_memory_is_recognised)
 
 	t_fill_range(addr, 4, 1);
 	cr_expect(pmv_mapping_locked(pv, (uintptr_t)addr) == 0);
-	if (mlock(addr, t_pages(2)) != 0)
+	if (!lock_pages(addr, 2))
 		cr_skip("may not mlock");
 	cr_expect(pmv_mapping_locked(pv, (uintptr_t)addr) == 1);
 	cr_expect(pmv_mapping_locked(pv, (uintptr_t)addr + t_pages(2)) == 0);
-	munlock(addr, t_pages(2));
+	unlock_pages(addr, 2);
 	cr_expect(pmv_mapping_locked(pv, (uintptr_t)addr) == 0);
 	t_unmap(addr, 4);
 	cr_expect(pmv_mapping_locked(pv, (uintptr_t)addr) < 0, "unmapped");
@@ -211,7 +211,7 @@ Test(mapping, a_deep_look_knows_locks_and_registrations)
 	struct scene s = scene_open(4, NULL);
 	static struct found f;
 
-	mlock(s.src, t_pages(4));
+	cr_assert(lock_pages(s.src, 4));
 	cr_assert(pmv_mapping_each(s.pv, (uintptr_t)s.src, collect, &f) == 0);
 	cr_assert(f.n > 0);
 	cr_expect(f.all[0].start == (uintptr_t)s.src);
@@ -222,7 +222,7 @@ Test(mapping, a_deep_look_knows_locks_and_registrations)
 		  0);
 	if (fake_is_real())
 		cr_expect(f.all[0].flags & PMV_MAP_UFFD);
-	munlock(s.src, t_pages(4));
+	unlock_pages(s.src, 4);
 	scene_close(&s);
 }
 

@@ -40,7 +40,7 @@ Test(open, longer_options_must_end_in_zeros)
 {
 	struct {
 		struct known known;
-		unsigned char more[100];
+		unsigned char more[104]; /* no padding behind it */
 	} from = { { sizeof(from), 5, 6 }, { 0 } };
 	struct known to;
 

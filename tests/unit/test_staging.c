@@ -127,7 +127,7 @@ Test(staging, locked_memory_gets_a_locked_one_of_its_own)
 
 	pmv_staging_give(s.pv, &plain, true);
 	before = fake_mapped_bytes();
-	if (mlock(s.src, t_pages(4)) != 0)
+	if (!lock_pages(s.src, 4))
 		cr_skip("may not mlock");
 	a = take(&s);
 	cr_expect(!a.plain && a.base != plain.base);
@@ -138,6 +138,6 @@ Test(staging, locked_memory_gets_a_locked_one_of_its_own)
 	cr_expect(pmv_staging_take(s.pv, (uintptr_t)s.src, &a) == -ENOMEM);
 	cr_expect(fake_mapped_bytes() == before);
 	fake_behave();
-	munlock(s.src, t_pages(4));
+	unlock_pages(s.src, 4);
 	scene_close(&s);
 }
