@@ -80,7 +80,7 @@ project_files() {
 				[ ! -e "$file" ] || echo "$file"
 			done)
 	else
-		(cd "$top_srcdir" && find . -type f \
+		(cd "$top_srcdir" && find . -type f ! -path './.git/*' \
 			! -path './build*/*' ! -path './_*' ! -path './*/_*' \
 			! -path './autom4te.cache/*' ! -name '*.o' \
 			! -name '*.l[ao]' ! -path '*/.libs/*' \
