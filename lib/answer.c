@@ -89,6 +89,18 @@ static void repair(struct pmv_job *job, struct pmv_span *span, size_t bytes)
 }
 
 /*
+ * The least time in which so many pages move. Less than the fastest that was
+ * seen, as the machine may have been slow when that was measured; half a
+ * page's time for each page more, since some of them may be older.
+ */
+static uint64_t slow_enough(const struct pmv_job *job, size_t pages)
+{
+	const struct pagemv *pv = job->pv;
+
+	return pv->fastest_move / 4 * 3 + (pages - 1) * pv->fastest_page / 2;
+}
+
+/*
  * Whether UFFDIO_MOVE may have moved pages and then said EEXIST.
  *
  * ASSUME(uffd-miscount): from 6.18 on, a step that succeeds after an internal
@@ -102,8 +114,9 @@ static void repair(struct pmv_job *job, struct pmv_span *span, size_t bytes)
  * answer came faster than any move of one page did, and the step before had
  * not stopped in the middle, then nothing has been moved. (Measured: 0.6 us
  * for EEXIST without work, at least 0.94 us for a move of one page.) An answer
- * that was slow for another reason is taken for a miscount: no page is lost
- * by that, and repaired_bytes says so.
+ * that was slow for another reason, as the first after a pause is, is taken
+ * for a miscount where src is empty: repaired_bytes says so, and no page can
+ * be lost by it, as there is none at src.
  */
 static bool may_be_miscounted(const struct pmv_job *job, size_t pages,
 			      uint64_t ticks)
@@ -116,40 +129,34 @@ static bool may_be_miscounted(const struct pmv_job *job, size_t pages,
 	/* Known: there were pages at src, or none at dst, just before. */
 	if (job->uncertain || job->scan || job->dst_cleared)
 		return true;
-	/* Less than the fastest, as the machine may have been slow when that
-	 * was measured; half a page's time for each page more, since some of
-	 * them may be older. */
-	return ticks >= pv->fastest_move / 4 * 3 +
-				(pages - 1) * pv->fastest_page / 2;
+	return ticks >= slow_enough(job, pages);
 }
 
 /*
- * How many of the pages at dst came from src although there are pages at src
- * as well: a thread stored to src after its page had left, and before anybody
- * could look. Pages behind it that nobody touched tell: absent at src, present
- * at dst. Pages leave in order, so all before the last of these have left.
+ * Pages at both places: was dst taken all the time, or has the page moved
+ * without being counted, and src been stored to again before anybody could
+ * look? Nothing tells for sure. It may be the latter if dst was emptied
+ * before, or if pages behind are absent at src and present at dst, as those
+ * that moved with it; and if the answer was slow enough for a move.
  */
-static size_t refilled_bytes(const struct pmv_job *job,
-			     const struct pmv_span *span, size_t at_dst,
-			     uint64_t ticks)
+static bool may_have_moved(const struct pmv_job *job,
+			   const struct pmv_span *span, size_t at_dst,
+			   uint64_t ticks)
 {
-	size_t left = 0;
-
-	if (job->mover->id != PAGEMV_MECH_MOVE ||
-	    !(job->pv->quirks & PAGEMV_QUIRK_MISCOUNT) ||
-	    (!job->uncertain && ticks < job->pv->fastest_move / 4 * 3))
-		return 0;
-	if (job->dst_cleared && !in_source(job, span->dst))
-		return at_dst;
+	if (!may_be_miscounted(job, 1, ticks) ||
+	    (!job->uncertain && ticks < slow_enough(job, 1)))
+		return false;
+	if (job->dst_cleared)
+		return true;
 	for (size_t off = 0; off < at_dst;) {
 		struct pmv_run run = pmv_pages_run(job->pv, span->src + off,
 						   at_dst - off);
 
-		off += run.bytes;
 		if (!run.populated && run.known)
-			left = off;
+			return true;
+		off += run.bytes;
 	}
-	return left;
+	return false;
 }
 
 static enum pagemv_reason on_occupied(struct pmv_job *job,
@@ -157,22 +164,20 @@ static enum pagemv_reason on_occupied(struct pmv_job *job,
 {
 	struct pmv_run src = pmv_pages_run(job->pv, span->src, span->len);
 	struct pmv_run dst = pmv_pages_run(job->pv, span->dst, span->len);
-	size_t both = pmv_min(src.bytes, dst.bytes), moved = 0;
+	size_t both = pmv_min(src.bytes, dst.bytes);
 
 	if (!src.known || !dst.known)
 		return PAGEMV_REASON_OCCUPIED;
 	if (!dst.populated)
 		return PAGEMV_REASON_NONE; /* gone meanwhile: again */
 	if (src.populated)
-		moved = refilled_bytes(job, span, dst.bytes, ticks);
-	else if (may_be_miscounted(job, both / job->pv->page_bytes, ticks))
-		moved = both;
-	if (moved) {
-		repair(job, span, moved);
+		return may_have_moved(job, span, dst.bytes, ticks)
+			       ? PAGEMV_REASON_RACED
+			       : replace(job, span, both);
+	if (may_be_miscounted(job, both / job->pv->page_bytes, ticks)) {
+		repair(job, span, both);
 		return PAGEMV_REASON_NONE;
 	}
-	if (src.populated)
-		return replace(job, span, both);
 	if (!(job->rq->flags & PAGEMV_MOVE_HOLES))
 		return PAGEMV_REASON_OCCUPIED;
 	job->scan = true; /* a hole, and a page where its hole belongs */
@@ -230,6 +235,8 @@ static enum pagemv_reason on_pinned(struct pmv_job *job, struct pmv_span *span)
 	default:
 		return PAGEMV_REASON_PINNED;
 	}
+	if (job->stray.bytes)
+		return PAGEMV_REASON_RACED;
 	if (step.done)
 		return PAGEMV_REASON_NONE;
 	if (step.error == -EEXIST)
@@ -350,9 +357,9 @@ static enum pagemv_reason plain_reason(const struct pmv_job *job, int error)
 	case -EBUSY:
 		return PAGEMV_REASON_PINNED;
 	case -ENOMEM:
-		return job->mover->id == PAGEMV_MECH_MOVE
-			       ? PAGEMV_REASON_NO_MEMORY
-			       : PAGEMV_REASON_TOO_MANY_MAPPINGS;
+		return job->mover->id == PAGEMV_MECH_REMAP
+			       ? PAGEMV_REASON_TOO_MANY_MAPPINGS
+			       : PAGEMV_REASON_NO_MEMORY;
 	case -EFAULT:
 		return PAGEMV_REASON_POISONED;
 	case -EINTR:

@@ -192,18 +192,19 @@ static void move_together(struct batch *b, size_t first, size_t count,
 	pmv_engine_move(b->pv, &rq, &r);
 	add(b->sum, &r);
 	bytes -= r.left_bytes; /* done, and not yet told */
-	if (r.stray) {
-		b->sum->stray = r.stray;
-		b->sum->stray_bytes = r.stray_bytes;
-		b->sum->stray_off = offset_of(b, b->order[first]) +
-				    r.stray_off;
-	}
-	for (size_t i = first; i < first + count; i++) {
-		size_t k = b->order[i];
-		size_t done = pmv_min(bytes, b->segs[k].len_bytes);
+	for (size_t i = first, start = 0; i < first + count; i++) {
+		size_t k = b->order[i], len = b->segs[k].len_bytes;
+		size_t done = pmv_min(bytes, len);
 
+		if (r.stray && r.stray_off - start < len) {
+			b->sum->stray = r.stray;
+			b->sum->stray_bytes = r.stray_bytes;
+			b->sum->stray_off = offset_of(b, k) + r.stray_off -
+					    start;
+		}
+		start += len;
 		bytes -= done;
-		if (done == b->segs[k].len_bytes)
+		if (done == len)
 			tell(b, k, done, &all_done);
 		else
 			move_alone(b, k, done);

@@ -111,6 +111,14 @@ size_t pmv_chunk_bytes(const struct pmv_job *job)
 	return rq->len;
 }
 
+enum pagemv_reason pmv_request_allowed(struct pagemv *pv,
+				       const struct pmv_request *rq)
+{
+	struct pmv_job job = { .pv = pv, .rq = rq };
+
+	return choose_mover(&job);
+}
+
 /* Whether the kernel sees the whole of a request before a page of it moves. */
 static bool in_one_go(const struct pmv_job *job)
 {

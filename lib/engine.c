@@ -74,7 +74,7 @@ static bool next_part(const struct pmv_job *job, const struct pmv_span *span,
 		return false;
 	run = pmv_pages_run(job->pv, part->src, part->len);
 	part->len = run.bytes;
-	return !run.populated;
+	return !run.populated && run.known;
 }
 
 /* Up to where there are no pages at dst, for memcpy, which will not tell. */
@@ -94,13 +94,14 @@ static struct pmv_attempt attempt(struct pmv_job *job,
 				  const struct pmv_span *part)
 {
 	struct pmv_attempt now = job->first;
+	uint64_t begun;
 
 	job->first.made = false;
 	if (now.made)
 		return now;
-	now.begun = pmv_ticks();
+	begun = pmv_ticks();
 	now.step = job->mover->step(job->pv, part);
-	now.ticks = pmv_ticks() - now.begun;
+	now.ticks = pmv_ticks() - begun;
 	return now;
 }
 
@@ -272,13 +273,14 @@ PMV_HOT int pmv_engine_move(struct pagemv *pv, const struct pmv_request *rq,
 	struct pmv_attempt first = { .made = false };
 
 	if (pmv_likely(is_simple(pv, rq))) {
+		uint64_t begun = pmv_ticks();
+
 		first.made = true;
-		first.begun = pmv_ticks();
 		first.step = pmv_uffd_move(pv->sys, pv->uffd, rq->dst, rq->src,
 					   rq->len);
 		if (pmv_likely(!first.step.error))
 			return all_moved(pv, rq, res);
-		first.ticks = pmv_ticks() - first.begun;
+		first.ticks = pmv_ticks() - begun;
 	}
 	return move_by_steps(pv, rq, res, &first);
 }

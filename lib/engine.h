@@ -29,6 +29,14 @@ int pmv_request_opts(struct pmv_request *rq,
 int pmv_refuse(struct pagemv_result *res, size_t len,
 	       enum pagemv_reason reason);
 
+/* NOT_REGISTERED or FOREIGN_UFFD, for a range that is not in our regions. */
+enum pagemv_reason pmv_why_not_registered(const struct pagemv *pv,
+					  uintptr_t addr, size_t bytes);
+
+/* Why no mechanism that the request allows can do it; NONE if one can. */
+enum pagemv_reason pmv_request_allowed(struct pagemv *pv,
+				       const struct pmv_request *rq);
+
 /* Carries out a request; res is not NULL. Returns res->error. */
 int pmv_engine_move(struct pagemv *pv, const struct pmv_request *rq,
 		    struct pagemv_result *res);

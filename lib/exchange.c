@@ -27,6 +27,7 @@ struct exchange {
 	uintptr_t a, b;
 	size_t len;
 	size_t off;             /* where the present step is */
+	bool several;           /* mappings on either side */
 	struct pmv_staging staging;
 	bool handed_over;       /* it is the caller's now */
 	struct pagemv_result *res;
@@ -117,11 +118,10 @@ static size_t exchange_step(struct exchange *x, size_t off, size_t n,
 	return done;
 }
 
-static enum pagemv_reason check(const struct exchange *x)
+static enum pagemv_reason check(struct exchange *x)
 {
 	struct pagemv *pv = x->pv;
 	enum pagemv_reason reason;
-	bool several;
 
 	if (!pmv_alive(pv))
 		return PAGEMV_REASON_FORKED;
@@ -133,28 +133,50 @@ static enum pagemv_reason check(const struct exchange *x)
 		return PAGEMV_REASON_WRAPS;
 	if (x->a - x->b < x->len || x->b - x->a < x->len)
 		return PAGEMV_REASON_OVERLAP;
-	reason = pmv_check(pv, x->a, x->b, x->len, &several);
+	reason = pmv_check(pv, x->a, x->b, x->len, &x->several);
 	if (reason)
 		return reason;
-	if (!pmv_region_holds(pv, x->a, x->len) ||
-	    !pmv_region_holds(pv, x->b, x->len))
-		return PAGEMV_REASON_NOT_REGISTERED;
-	return PAGEMV_REASON_NONE;
+	if (!pmv_region_holds(pv, x->a, x->len))
+		return pmv_why_not_registered(pv, x->a, x->len);
+	if (!pmv_region_holds(pv, x->b, x->len))
+		return pmv_why_not_registered(pv, x->b, x->len);
+	return pmv_request_allowed(pv, &x->opts);
+}
+
+/* One step by a staging range that is like a there. */
+static size_t exchange_by_staging(struct exchange *x, size_t off, size_t n,
+				  enum pagemv_reason *why)
+{
+	const uint32_t move = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
+	/* At the same offset in a huge page as a, so that whole ones stay
+	 * whole. */
+	size_t at = (x->a + off) & (PMV_STAGING_BYTES - 1), done;
+
+	if (pmv_staging_take(x->pv, x->a + off, &x->staging) < 0) {
+		*why = PAGEMV_REASON_NO_MEMORY;
+		return 0;
+	}
+	done = exchange_step(x, off, n, x->staging.base + at, why);
+	if (!x->handed_over)
+		pmv_staging_give(x->pv, &x->staging,
+				 x->res->mechanisms == move);
+	return done;
 }
 
 static enum pagemv_reason run(struct exchange *x)
 {
-	struct pagemv_result *res = x->res;
 	enum pagemv_reason why = PAGEMV_REASON_NONE;
+	struct pagemv_result *res = x->res;
 	size_t done = 0;
 
 	while (done < x->len && !why && !x->handed_over) {
-		/* At the same offset in a huge page as a, so that whole ones
-		 * stay whole. */
-		size_t at = (x->a + done) & (PMV_STAGING_BYTES - 1);
+		uintptr_t a = x->a + done, b = x->b + done;
+		size_t at = a & (PMV_STAGING_BYTES - 1);
 		size_t n = pmv_min(x->len - done, PMV_STAGING_BYTES - at);
 
-		done += exchange_step(x, done, n, x->staging.base + at, &why);
+		if (x->several)
+			n = pmv_piece(x->pv, a, b, n);
+		done += exchange_by_staging(x, done, n, &why);
 	}
 	if (res->mechanisms & PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
 		res->copied_bytes = done;
@@ -169,18 +191,12 @@ static int exchange(struct exchange *x)
 {
 	enum pagemv_reason reason = check(x);
 
-	if (!reason && pmv_staging_take(x->pv, x->a, &x->staging) < 0)
-		reason = PAGEMV_REASON_NO_MEMORY;
 	if (reason)
 		return pmv_refuse(x->res, x->len, reason);
 	*x->res = (struct pagemv_result){ 0 };
 	reason = run(x);
 	x->res->reason = reason;
 	x->res->error = pmv_reason_errno(reason);
-	if (!x->handed_over)
-		pmv_staging_give(x->pv, &x->staging,
-				 x->res->mechanisms ==
-					 PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE));
 	return x->res->error;
 }
 

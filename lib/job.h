@@ -12,7 +12,7 @@
 /* One step, and how long it took. */
 struct pmv_attempt {
 	bool made;
-	uint64_t begun, ticks;
+	uint64_t ticks;
 	struct pmv_step step;
 };
 
@@ -64,9 +64,5 @@ enum pagemv_reason pmv_on_error(struct pmv_job *job, struct pmv_span *span,
 /* Passes a run of absent source pages, or says why not. */
 enum pagemv_reason pmv_pass_hole(struct pmv_job *job, struct pmv_span *span,
 				 size_t bytes);
-
-/* NOT_REGISTERED or FOREIGN_UFFD, for a range that is not in our regions. */
-enum pagemv_reason pmv_why_not_registered(const struct pagemv *pv,
-					  uintptr_t addr, size_t bytes);
 
 #endif /* PMV_JOB_H */

@@ -37,7 +37,6 @@ struct pmv_span {
 struct pmv_mover {
 	enum pagemv_mechanism id;
 	bool copies;               /* its pages are counted as copied */
-	bool needs_check;          /* its system calls check too little */
 	bool needs_scan;           /* it must be given populated pages only */
 	/*
 	 * Moves as many pages from the head of the span as one go allows; at

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "mapping.h"
 #include "mover.h"
 #include "pages.h"
 #include "region.h"
@@ -191,6 +192,15 @@ static size_t put_back(struct pagemv *pv, const struct pmv_span *span,
 typedef struct pmv_step detach_fn(struct pagemv *pv, uintptr_t staging,
 				  uintptr_t src, size_t len);
 
+/* mremap takes the lock off the whole mapping that it took pages from. */
+static void lock_again(struct pagemv *pv, uintptr_t addr)
+{
+	struct pmv_mapping m;
+
+	if (pmv_mapping_find(pv, addr, &m) == 1 && m.start <= addr)
+		pv->sys->mlock_on_fault(m.start, m.end - m.start);
+}
+
 /*
  * Ends a copy whose detached pages [staging, staging + detached) reached dst
  * only in part. Returns true if some are stray now, and the staging range is
@@ -222,7 +232,6 @@ static struct pmv_step copy_detached(struct pagemv *pv,
 	struct pmv_step out, in;
 	struct pmv_staging staging;
 	struct pmv_run there = { .bytes = len };
-	int rc;
 
 	/* Before they are detached, as it may not be so easy to go back. */
 	if (span->dst + len > span->clear_until)
@@ -234,10 +243,11 @@ static struct pmv_step copy_detached(struct pagemv *pv,
 	if (pmv_has(pv, PAGEMV_HAS_QUIET) &&
 	    pmv_uffd_register(pv->sys, pv->uffd, span->dst, len, NULL) < 0)
 		return (struct pmv_step){ .error = -EINVAL };
-	rc = pmv_staging_take(pv, span->src, &staging);
-	if (rc < 0)
-		return (struct pmv_step){ .error = rc };
+	if (pmv_staging_take(pv, span->src, &staging) < 0)
+		return (struct pmv_step){ .error = -ENOMEM };
 	out = detach(pv, staging.base, span->src, len);
+	if (!fresh && staging.locked)
+		lock_again(pv, span->src);
 	if (!out.done) {
 		pmv_staging_give(pv, &staging, fresh);
 		return out;
@@ -272,7 +282,6 @@ static struct pmv_step copy_step(struct pagemv *pv,
 const struct pmv_mover pmv_mover_copy = {
 	.id = PAGEMV_MECH_COPY,
 	.copies = true,
-	.needs_check = true,
 	.needs_scan = true,
 	.step = copy_step,
 };

@@ -25,7 +25,7 @@ static size_t count_holes(const struct pagemv *pv, uintptr_t addr, size_t len)
 	for (size_t off = 0; off < len;) {
 		struct pmv_run run = pmv_pages_run(pv, addr + off, len - off);
 
-		holes += run.populated ? 0 : run.bytes;
+		holes += run.populated || !run.known ? 0 : run.bytes;
 		off += run.bytes;
 	}
 	return holes;
@@ -79,6 +79,9 @@ static struct pmv_step remap_step(struct pagemv *pv,
 	/* Several mappings, or none: what UFFDIO_MOVE says to it. */
 	if (step.error == -EFAULT)
 		step.error = -EINVAL;
+	/* The limit on locked memory. */
+	if (step.error == -EAGAIN)
+		step.error = -ENOMEM;
 	if (step.error)
 		step.holes = 0;
 	else
@@ -88,6 +91,5 @@ static struct pmv_step remap_step(struct pagemv *pv,
 
 const struct pmv_mover pmv_mover_remap = {
 	.id = PAGEMV_MECH_REMAP,
-	.needs_check = true,
 	.step = remap_step,
 };

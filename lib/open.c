@@ -90,9 +90,9 @@ static void destroy(struct pagemv *pv)
 	/* A forked child shares nothing of this with its parent but the
 	 * descriptors, of which it has its own copies. */
 	pmv_staging_close(pv);
-	pmv_kernel_close(pv);
 	if (atomic_load(&pv->regions))
 		pmv_regions_close(pv);
+	pmv_kernel_close(pv);
 	if (pv->alive)
 		pv->sys->munmap((uintptr_t)pv->alive, pv->page_bytes);
 	free_costs(atomic_load_explicit(&pv->costs, memory_order_acquire));
@@ -124,7 +124,7 @@ static int open_handle(struct pagemv **out, const struct pagemv_open_opts *o,
 	if (!pv)
 		return -ENOMEM;
 	pv->log = (struct pmv_log){ o->log, o->log_arg };
-	rc = pmv_regions_open(pv);
+	rc = pmv_regions_open(pv, !(o->flags & PAGEMV_OPEN_NO_ATFORK));
 	if (rc == 0)
 		rc = pmv_kernel_probe(pv, o);
 	if (rc == 0) {

@@ -203,17 +203,16 @@ static enum pagemv_reason range_reason(const struct pagemv *pv, uintptr_t addr,
 /* Registers with the kernel, where there is something to register with. */
 static enum pagemv_reason arm(struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
-	int rc;
+	bool quiet = pmv_has(pv, PAGEMV_HAS_QUIET);
+	int rc = quiet ? pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL)
+		       : 0;
 
-	/* A fault in memcpy() would fill a huge page's worth of neighbours. */
-	if (pv->quirks & PAGEMV_QUIRK_HUGE_PAGES ||
-	    !pmv_has(pv, PAGEMV_HAS_QUIET))
-		pv->sys->madvise(addr, bytes, MADV_NOHUGEPAGE);
-	if (!pmv_has(pv, PAGEMV_HAS_QUIET))
-		return PAGEMV_REASON_NONE;
-	rc = pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
 	switch (rc) {
 	case 0:
+		/* Without userfaultfd: a fault in memcpy() would fill a huge
+		 * page's worth of neighbours. */
+		if (!quiet || pv->quirks & PAGEMV_QUIRK_HUGE_PAGES)
+			pv->sys->madvise(addr, bytes, MADV_NOHUGEPAGE);
 		return PAGEMV_REASON_NONE;
 	case -EBUSY:
 		return PAGEMV_REASON_FOREIGN_UFFD;
@@ -343,12 +342,13 @@ static void survive_fork(void)
 		       PMV_RCU_AFTER_FORK_CHILD);
 }
 
-int pmv_regions_open(struct pagemv *pv)
+int pmv_regions_open(struct pagemv *pv, bool atfork)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct pmv_region_table *t;
 
-	pthread_once(&once, survive_fork);
+	if (atfork)
+		pthread_once(&once, survive_fork);
 	t = table_new(0);
 	if (!t)
 		return -ENOMEM;
@@ -361,9 +361,15 @@ void pmv_regions_close(struct pagemv *pv)
 {
 	struct pmv_region_table *t = atomic_load(&pv->regions);
 
-	/* Closing the userfaultfd ends the registrations in the kernel. */
-	for (size_t i = 0; i < t->n; i++)
-		free(t->regions[i]);
+	/* Closing the userfaultfd is not enough: a child may have it open. */
+	for (size_t i = 0; i < t->n; i++) {
+		struct pagemv_region *r = t->regions[i];
+
+		if (pv->uffd >= 0 && pmv_alive(pv))
+			pmv_uffd_unregister(pv->sys, pv->uffd, r->start,
+					    r->end - r->start);
+		free(r);
+	}
 	free(t);
 	pthread_mutex_destroy(&pv->region_lock);
 }

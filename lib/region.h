@@ -34,8 +34,9 @@ enum pmv_kind pmv_region_kind(const struct pagemv *pv, uintptr_t addr);
 void pmv_region_learn(const struct pagemv *pv, uintptr_t addr,
 		      enum pmv_kind kind);
 
-/* Sets up an empty registry; ends all regions. */
-int pmv_regions_open(struct pagemv *pv);
+/* Sets up an empty registry; ends all regions. atfork: liburcu's handlers for
+ * fork() are to be registered. */
+int pmv_regions_open(struct pagemv *pv, bool atfork);
 void pmv_regions_close(struct pagemv *pv);
 
 #endif /* PMV_REGION_H */

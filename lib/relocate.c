@@ -100,7 +100,10 @@ static enum pagemv_reason check(struct relocation *r)
 	if (reason || !r->body.len)
 		return reason;
 	if (!pmv_region_holds(pv, r->body.dst, r->body.len))
-		return PAGEMV_REASON_NOT_REGISTERED;
+		return pmv_why_not_registered(pv, r->body.dst, r->body.len);
+	reason = pmv_request_allowed(pv, &r->body);
+	if (reason)
+		return reason;
 	return pmv_check(pv, r->body.dst, r->body.src, r->body.len, &several);
 }
 

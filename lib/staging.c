@@ -60,6 +60,7 @@ int pmv_staging_take(struct pagemv *pv, uintptr_t like, struct pmv_staging *out)
 
 	if (pmv_mapping_find(pv, like, &m) == 1 && m.start <= like)
 		prot = prot_of(&m);
+	out->locked = locked;
 	out->plain = prot == (PROT_READ | PROT_WRITE) && !locked;
 	/* Pairs with the release in pmv_staging_give(). */
 	out->base = out->plain ? atomic_exchange_explicit(&pv->staging, 0,

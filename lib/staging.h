@@ -16,6 +16,7 @@ struct pagemv;
 struct pmv_staging {
 	uintptr_t base;  /* PMV_STAGING_BYTES from here on */
 	bool plain;      /* read-write and not locked, as most memory is */
+	bool locked;
 };
 
 /*

@@ -22,8 +22,6 @@ static const char *const reasons[PAGEMV_REASON_COUNT] = {
 		"the destination is not inside a region of this handle",
 	[PAGEMV_REASON_FOREIGN_UFFD] =
 		"the range is registered with another userfaultfd",
-	[PAGEMV_REASON_SEVERAL_MAPPINGS] =
-		"a range has several mappings and cannot be moved piece by piece",
 	[PAGEMV_REASON_FILE] = "a range is a shared mapping of a file",
 	[PAGEMV_REASON_PRIVATE_FILE] = "a range is a private mapping of a file",
 	[PAGEMV_REASON_SHARED] = "a range is shared anonymous memory",

@@ -59,6 +59,11 @@ static int sys_mmap(uintptr_t *out, size_t bytes, int prot)
 	else
 		*out = (uintptr_t)addr;
 	errno = saved;
+	if (rc == 0) {
+		pmv_syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0);
+		pmv_syscall(SYS_madvise, (long)addr, (long)bytes,
+			    MADV_DONTNEED, 0, 0);
+	}
 	return rc;
 }
 

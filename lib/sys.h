@@ -18,6 +18,8 @@ struct pmv_sys {
 	int (*close)(int fd);
 	ssize_t (*read)(int fd, void *buf, size_t bytes);
 	ssize_t (*pread)(int fd, void *buf, size_t bytes, off_t off);
+	/* A new private mapping, without pages and not locked, whatever
+	 * mlockall() says. */
 	int (*mmap)(uintptr_t *out, size_t bytes, int prot);
 	int (*munmap)(uintptr_t addr, size_t bytes);
 	/* Takes the pages from src to dst; what was mapped at dst goes, src

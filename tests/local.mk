@@ -54,6 +54,7 @@ pmv_live_tests = \
 	%D%/live/test_quiet \
 	%D%/live/test_refusals \
 	%D%/live/test_relocate \
+	%D%/live/test_review \
 	%D%/live/test_steady
 
 pmv_stress_tests = \

@@ -60,7 +60,6 @@ enum pagemv_reason {
 	PAGEMV_REASON_UNMAPPED,
 	PAGEMV_REASON_NOT_REGISTERED,     /* dst is not inside a region of this handle */
 	PAGEMV_REASON_FOREIGN_UFFD,       /* registered with somebody else's userfaultfd */
-	PAGEMV_REASON_SEVERAL_MAPPINGS,   /* and it cannot be done piece by piece */
 	PAGEMV_REASON_FILE,               /* shared mapping of a file */
 	PAGEMV_REASON_PRIVATE_FILE,       /* MAP_PRIVATE mapping of a file */
 	PAGEMV_REASON_SHARED,             /* MAP_SHARED|MAP_ANONYMOUS */
@@ -78,7 +77,8 @@ enum pagemv_reason {
 	PAGEMV_REASON_OCCUPIED,           /* a page at dst already */
 	PAGEMV_REASON_PINNED,             /* under DMA, or otherwise held */
 	PAGEMV_REASON_POISONED,           /* hardware error or poison marker */
-	PAGEMV_REASON_RACED,              /* src and dst were refilled meanwhile */
+	PAGEMV_REASON_RACED,              /* src and dst were refilled meanwhile, or
+					   * may have been: both are as found */
 
 	/* The kernel and the process. */
 	PAGEMV_REASON_CHANGING,           /* mappings kept changing (EAGAIN) */

@@ -109,8 +109,14 @@ struct pagemv_result {
  * at src; res tells how many. With REPLACE, pages at dst may be gone even so,
  * but not after -EINVAL.
  *
+ * repaired_bytes: on kernels with PAGEMV_QUIRK_MISCOUNT, pages absent at src
+ * and present at dst count as moved when the kernel may have moved them; so
+ * may a range that is moved a second time (see pagemv(7)).
+ *
  * Stores by other threads to the source land before the page leaves and
  * travel with it, or find an absent page, which the kernel fills with zeros.
+ * Stores to dst before the call returns are the caller's to prevent: remap, and
+ * copying without userfaultfd, overwrite them.
  *
  * MT-Safe. AS-Safe: no malloc, no lock, errno kept; not cancelled. May fault
  * on src (COPY). Fork-safe: see pagemv_open(). UFFDIO_MOVE: Linux 6.8;

@@ -33,7 +33,10 @@ enum pagemv_log_level {
 #define PAGEMV_OPEN_CALIBRATE   (1u << 0) /* measure the cost model at once */
 #define PAGEMV_OPEN_NO_UFFD     (1u << 1) /* do not open a userfaultfd */
 #define PAGEMV_OPEN_DEV_FD      (1u << 2) /* dev_fd is an open /dev/userfaultfd */
-#define PAGEMV_OPEN_FLAGS_ALL   7u
+#define PAGEMV_OPEN_NO_ATFORK   (1u << 3) /* the program itself registers the
+					   * fork handlers of liburcu-bp, which
+					   * would meet in a deadlock with ours */
+#define PAGEMV_OPEN_FLAGS_ALL   15u
 
 struct pagemv_open_opts {
 	size_t size;        /* sizeof(struct pagemv_open_opts) */
@@ -76,8 +79,8 @@ PAGEMV_API int pagemv_open(struct pagemv **out,
 			   const struct pagemv_open_opts *opts);
 
 /*
- * Closes a handle and all regions of it. The memory stays mapped, its pages
- * stay where they are. No other call on the handle may be running or follow.
+ * Closes a handle and all regions of it, as pagemv_region_unregister() does.
+ * The memory stays mapped, its pages stay where they are. No other call on the handle may be running or follow.
  * pv: may be NULL. Also right in a forked child, where it frees the copy of
  * the child alone. MT-Safe for different handles; not AS-Safe.
  */

@@ -422,6 +422,11 @@ static void follow_exactly(struct world *w, const struct range *q,
 	if (res->reason == PAGEMV_REASON_OCCUPIED &&
 	    why == PAGEMV_REASON_HOLE && !empty(&w->slots[q->dst + done]))
 		why = PAGEMV_REASON_OCCUPIED;
+	/* Where it seems possible that a page moved and was not counted. */
+	if (res->reason == PAGEMV_REASON_RACED &&
+	    why == PAGEMV_REASON_OCCUPIED &&
+	    (w->c->caps.quirks & PAGEMV_QUIRK_MISCOUNT) != 0)
+		why = PAGEMV_REASON_RACED;
 	/* So is a pinned page that faces one. */
 	if (res->reason == PAGEMV_REASON_PINNED &&
 	    why == PAGEMV_REASON_OCCUPIED && q->src + done == w->pinned_slot)
