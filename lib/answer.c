@@ -53,7 +53,7 @@ static enum pagemv_reason replace(struct pmv_job *job,
 }
 
 enum pagemv_reason pmv_pass_hole(struct pmv_job *job, struct pmv_span *span,
-				    size_t bytes)
+				 size_t bytes)
 {
 	struct pmv_run there;
 
@@ -149,8 +149,8 @@ static bool may_have_moved(const struct pmv_job *job,
 	if (job->dst_cleared)
 		return true;
 	for (size_t off = 0; off < at_dst;) {
-		struct pmv_run run = pmv_pages_run(job->pv, span->src + off,
-						   at_dst - off);
+		struct pmv_run run =
+			pmv_pages_run(job->pv, span->src + off, at_dst - off);
 
 		if (!run.populated && run.known)
 			return true;
@@ -298,7 +298,7 @@ static enum pagemv_reason rearm(struct pmv_job *job,
 }
 
 enum pagemv_reason pmv_why_not_registered(const struct pagemv *pv,
-					     uintptr_t addr, size_t bytes)
+					  uintptr_t addr, size_t bytes)
 {
 	bool registered = false;
 
@@ -375,7 +375,7 @@ static enum pagemv_reason plain_reason(const struct pmv_job *job, int error)
 }
 
 enum pagemv_reason pmv_on_error(struct pmv_job *job, struct pmv_span *span,
-				   int error, uint64_t ticks)
+				int error, uint64_t ticks)
 {
 	if (job->stray.bytes)
 		return PAGEMV_REASON_RACED;

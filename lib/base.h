@@ -28,7 +28,7 @@
  * as few pages as there can be. */
 #define PMV_HOT __attribute__((hot))
 
-#define pmv_likely(x) __builtin_expect(!!(x), 1)
+#define pmv_likely(x)	__builtin_expect(!!(x), 1)
 #define pmv_unlikely(x) __builtin_expect(!!(x), 0)
 
 static inline size_t pmv_min(size_t a, size_t b)

@@ -16,13 +16,13 @@
 
 struct batch {
 	struct pagemv *pv;
-	struct pagemv_seg *segs;  /* of this window */
+	struct pagemv_seg *segs; /* of this window */
 	size_t n;
-	size_t base;              /* bytes of the request before the window */
+	size_t base; /* bytes of the request before the window */
 	const struct pmv_request *opts;
 	struct pagemv_result *sum;
-	size_t failed;            /* the first of segs that did, or n */
-	uint16_t order[WINDOW];   /* indices into segs, as they are done */
+	size_t failed;		/* the first of segs that did, or n */
+	uint16_t order[WINDOW]; /* indices into segs, as they are done */
 };
 
 /* Sorts order[] by src or by dst: insertion, as n is small and most vectors
@@ -199,8 +199,8 @@ static void move_together(struct batch *b, size_t first, size_t count,
 		if (r.stray && r.stray_off - start < len) {
 			b->sum->stray = r.stray;
 			b->sum->stray_bytes = r.stray_bytes;
-			b->sum->stray_off = offset_of(b, k) + r.stray_off -
-					    start;
+			b->sum->stray_off =
+				offset_of(b, k) + r.stray_off - start;
 		}
 		start += len;
 		bytes -= done;
@@ -276,8 +276,7 @@ static int refuse_all(struct pagemv_seg *segs, size_t n, int error,
 }
 
 static int movev(struct pagemv *pv, struct pagemv_seg *segs, size_t n,
-		 const struct pagemv_move_opts *opts,
-		 struct pagemv_result *res)
+		 const struct pagemv_move_opts *opts, struct pagemv_result *res)
 {
 	struct pmv_request rq = { 0 };
 	struct batch b = { .pv = pv, .opts = &rq, .sum = res };
@@ -302,8 +301,7 @@ static int movev(struct pagemv *pv, struct pagemv_seg *segs, size_t n,
 }
 
 int pagemv_movev(struct pagemv *pv, struct pagemv_seg *segs, size_t n,
-		 const struct pagemv_move_opts *opts,
-		 struct pagemv_result *res)
+		 const struct pagemv_move_opts *opts, struct pagemv_result *res)
 {
 	struct pagemv_result unwanted;
 

@@ -14,15 +14,15 @@
 #include "region.h"
 #include "uffd.h"
 
-#define HUGE ((size_t)2 << 20)
-#define SIDE (8 * HUGE)
+#define HUGE  ((size_t)2 << 20)
+#define SIDE  (8 * HUGE)
 #define SLOTS 4
-#define RUNS 16 /* an even number of sweeps over SLOTS, or over 1 */
+#define RUNS  16 /* an even number of sweeps over SLOTS, or over 1 */
 
 struct bench {
 	struct pagemv *pv;
-	uintptr_t map;           /* all that was mapped */
-	uintptr_t side[2];       /* aligned to HUGE */
+	uintptr_t map;	   /* all that was mapped */
+	uintptr_t side[2]; /* aligned to HUGE */
 	uint64_t ns[RUNS];
 };
 
@@ -44,12 +44,11 @@ static int bench_begin(struct bench *b, bool huge)
 		return rc;
 	b->side[0] = pmv_round_up(b->map, HUGE);
 	b->side[1] = b->side[0] + SIDE;
-	pv->sys->madvise(b->map, bytes,
-			 huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	pv->sys->madvise(b->map, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	memset((void *)b->side[0], 1, SIDE);
 	if (pmv_has(pv, PAGEMV_HAS_QUIET))
-		rc = pmv_uffd_register(pv->sys, pv->uffd, b->side[0],
-				       2 * SIDE, NULL);
+		rc = pmv_uffd_register(pv->sys, pv->uffd, b->side[0], 2 * SIDE,
+				       NULL);
 	if (rc < 0)
 		pv->sys->munmap(b->map, bytes);
 	return rc;

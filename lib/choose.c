@@ -62,9 +62,9 @@ static enum pagemv_mechanism choose(const struct pagemv *pv,
 		return pv->kept_layout;
 	candidates |= PAGEMV_MECH_BIT(pv->kept_layout);
 	describe(pv, rq, &shape);
-	return pmv_cheapest(atomic_load_explicit(&pv->costs,
-						 memory_order_acquire),
-			    candidates, &shape);
+	return pmv_cheapest(
+		atomic_load_explicit(&pv->costs, memory_order_acquire),
+		candidates, &shape);
 }
 
 static enum pagemv_reason choose_mover(struct pmv_job *job)
@@ -104,9 +104,8 @@ size_t pmv_chunk_bytes(const struct pmv_job *job)
 
 	if (up < rq->len)
 		return up;
-	if (down < rq->len &&
-	    (job->mover->id != PAGEMV_MECH_MOVE ||
-	     job->pv->quirks & PAGEMV_QUIRK_MISCOUNT))
+	if (down < rq->len && (job->mover->id != PAGEMV_MECH_MOVE ||
+			       job->pv->quirks & PAGEMV_QUIRK_MISCOUNT))
 		return down;
 	return rq->len;
 }
@@ -192,7 +191,8 @@ enum pagemv_reason pmv_prepare(struct pmv_job *job)
 	if (!reason)
 		reason = check_ranges(job);
 	if (!reason && job->mover->id == PAGEMV_MECH_MOVE &&
-	    job->rq->flags & PAGEMV_MOVE_REPLACE && job->rq->dst != job->rq->src)
+	    job->rq->flags & PAGEMV_MOVE_REPLACE &&
+	    job->rq->dst != job->rq->src)
 		clear_dst(job);
 	return reason;
 }

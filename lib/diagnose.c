@@ -8,10 +8,10 @@
 
 /* What is wrong with a range, gathered mapping by mapping. */
 struct side {
-	uintptr_t pos;  /* the range is looked at up to here */
+	uintptr_t pos; /* the range is looked at up to here */
 	uintptr_t end;
 	enum pagemv_reason reason;
-	bool mixed;     /* its mappings differ from each other */
+	bool mixed; /* its mappings differ from each other */
 	bool uffd;
 	struct pmv_mapping first;
 };
@@ -98,9 +98,8 @@ static bool deep_find(void *arg, const struct pmv_mapping *m)
 }
 
 /* Where a range's own mappings differ, each piece has its own counterpart. */
-static enum pagemv_reason compare_pieces(const struct pagemv *pv,
-					 uintptr_t dst, uintptr_t src,
-					 size_t bytes)
+static enum pagemv_reason compare_pieces(const struct pagemv *pv, uintptr_t dst,
+					 uintptr_t src, size_t bytes)
 {
 	size_t off = 0;
 

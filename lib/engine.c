@@ -41,7 +41,8 @@ int pmv_refuse(struct pagemv_result *res, size_t len, enum pagemv_reason reason)
 }
 
 PMV_HOT int pmv_request_opts(struct pmv_request *rq,
-		     const struct pagemv_move_opts *opts, uint32_t allowed)
+			     const struct pagemv_move_opts *opts,
+			     uint32_t allowed)
 {
 	struct pagemv_move_opts o = { 0 };
 	int rc;

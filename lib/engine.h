@@ -14,10 +14,10 @@ struct pmv_request {
 	uintptr_t dst;
 	uintptr_t src;
 	size_t len;
-	uint32_t flags;      /* PAGEMV_MOVE_* */
-	uint32_t mechanism;  /* enum pagemv_mechanism */
-	uint32_t busy;       /* enum pagemv_busy */
-	bool staging;        /* dst or src is a staging range, not a region's */
+	uint32_t flags;	    /* PAGEMV_MOVE_* */
+	uint32_t mechanism; /* enum pagemv_mechanism */
+	uint32_t busy;	    /* enum pagemv_busy */
+	bool staging;	    /* dst or src is a staging range, not a region's */
 };
 
 /* Checks opts and takes them over; 0, -EINVAL or -E2BIG. allowed: flags that

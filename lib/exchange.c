@@ -17,19 +17,19 @@
 #include "region.h"
 #include "staging.h"
 
-#define EXCHANGE_FLAGS                                   \
-	(PAGEMV_MOVE_HOLES | PAGEMV_MOVE_QUIESCENT | \
-	 PAGEMV_MOVE_MAY_REMAP | PAGEMV_MOVE_UNCHECKED)
+#define EXCHANGE_FLAGS                                                       \
+	(PAGEMV_MOVE_HOLES | PAGEMV_MOVE_QUIESCENT | PAGEMV_MOVE_MAY_REMAP | \
+	 PAGEMV_MOVE_UNCHECKED)
 
 struct exchange {
 	struct pagemv *pv;
 	struct pmv_request opts;
 	uintptr_t a, b;
 	size_t len;
-	size_t off;             /* where the present step is */
-	bool several;           /* mappings on either side */
+	size_t off;   /* where the present step is */
+	bool several; /* mappings on either side */
 	struct pmv_staging staging;
-	bool handed_over;       /* it is the caller's now */
+	bool handed_over; /* it is the caller's now */
 	struct pagemv_result *res;
 };
 

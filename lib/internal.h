@@ -31,21 +31,21 @@ struct pmv_region_table;
 struct pagemv {
 	_Alignas(PMV_HANDLE_ALIGN) const struct pmv_sys *sys;
 	size_t page_bytes;
-	size_t huge_bytes;          /* of a PMD; 0 where there is none */
-	int uffd;                   /* -1: none */
-	uint32_t quirks;            /* PAGEMV_QUIRK_* in force */
-	uint32_t facilities;        /* PAGEMV_HAS_* */
-	uint32_t available;         /* PAGEMV_MECH_BIT() */
+	size_t huge_bytes;		   /* of a PMD; 0 where there is none */
+	int uffd;			   /* -1: none */
+	uint32_t quirks;		   /* PAGEMV_QUIRK_* in force */
+	uint32_t facilities;		   /* PAGEMV_HAS_* */
+	uint32_t available;		   /* PAGEMV_MECH_BIT() */
 	enum pagemv_mechanism kept_layout; /* AUTO's choice without mremap */
-	bool can_detach;            /* pages can be taken away to copy them */
+	bool can_detach; /* pages can be taken away to copy them */
 	PMV_ATOMIC struct pmv_stats stats;
 
-	int pagemap_fd;             /* -1: none */
-	int maps_fd;                /* -1: no PROCMAP_QUERY */
-	uint64_t fastest_move;      /* ticks of the fastest MOVE of one page
-				     * seen at open; 0: unknown */
-	uint64_t fastest_page;      /* ticks that each page more took */
-	struct pagemv_caps caps;    /* mech[].*_ns: see costs */
+	int pagemap_fd;		 /* -1: none */
+	int maps_fd;		 /* -1: no PROCMAP_QUERY */
+	uint64_t fastest_move;	 /* ticks of the fastest MOVE of one page
+				  * seen at open; 0: unknown */
+	uint64_t fastest_page;	 /* ticks that each page more took */
+	struct pagemv_caps caps; /* mech[].*_ns: see costs */
 	struct pmv_log log;
 
 	/* A page that the kernel wipes in children, or NULL: use pid. */

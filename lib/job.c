@@ -13,7 +13,7 @@ void pmv_advance(struct pmv_job *job, struct pmv_span *span, size_t bytes)
 }
 
 void pmv_account(struct pmv_job *job, const struct pmv_mover *mover,
-		    struct pmv_span *span, const struct pmv_step *step)
+		 struct pmv_span *span, const struct pmv_step *step)
 {
 	struct pagemv_result *res = job->res;
 	size_t pages = step->done - step->holes;
@@ -31,7 +31,7 @@ void pmv_account(struct pmv_job *job, const struct pmv_mover *mover,
 }
 
 void pmv_note_left(struct pmv_job *job, uintptr_t src,
-		      enum pagemv_reason reason)
+		   enum pagemv_reason reason)
 {
 	size_t off = src - job->rq->src;
 

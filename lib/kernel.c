@@ -18,7 +18,7 @@ struct trial {
 	uintptr_t src, dst;
 };
 
-#define MARK 0x6d7621u
+#define MARK	    0x6d7621u
 #define TRIAL_PAGES 16
 #define MOVE_TRIALS 16
 
@@ -241,8 +241,7 @@ static void try_quiet(struct pagemv *pv, const struct trial *t)
 	if (rc == -EPERM || rc == -ENOSYS || rc == -EACCES)
 		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_FILTERED, rc);
 	else if (rc < 0)
-		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_UNEXPECTED,
-			    rc);
+		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_UNEXPECTED, rc);
 	else
 		available(pv, PAGEMV_MECH_MOVE);
 }
@@ -272,8 +271,7 @@ static void probe_remap(struct pagemv *pv, const struct trial *t)
 	if (rc < 0)
 		unavailable(pv, PAGEMV_MECH_REMAP, lacking(rc), rc);
 	else if (!trial_arrived(t))
-		unavailable(pv, PAGEMV_MECH_REMAP, PAGEMV_REASON_UNEXPECTED,
-			    0);
+		unavailable(pv, PAGEMV_MECH_REMAP, PAGEMV_REASON_UNEXPECTED, 0);
 	else
 		available(pv, PAGEMV_MECH_REMAP);
 }

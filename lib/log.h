@@ -10,8 +10,8 @@ struct pmv_log {
 	void *arg;
 };
 
-__attribute__((format(printf, 3, 4)))
-void pmv_log(const struct pmv_log *log, enum pagemv_log_level level,
-	     const char *format, ...);
+__attribute__((format(printf, 3, 4))) void pmv_log(const struct pmv_log *log,
+						   enum pagemv_log_level level,
+						   const char *format, ...);
 
 #endif /* PMV_LOG_H */

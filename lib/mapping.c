@@ -135,7 +135,7 @@ static uint32_t vm_flags(const char *p)
 		{ "io", PMV_MAP_SPECIAL }, { "pf", PMV_MAP_SPECIAL },
 		{ "mm", PMV_MAP_SPECIAL }, { "ss", PMV_MAP_SPECIAL },
 		{ "dp", PMV_MAP_SPECIAL }, { "um", PMV_MAP_UFFD },
-		{ "uw", PMV_MAP_UFFD },    { "ui", PMV_MAP_UFFD },
+		{ "uw", PMV_MAP_UFFD },	   { "ui", PMV_MAP_UFFD },
 	};
 	uint32_t flags = 0;
 

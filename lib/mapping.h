@@ -10,25 +10,25 @@
 struct pagemv;
 
 /* pmv_mapping.flags */
-#define PMV_MAP_READ    (1u << 0)
-#define PMV_MAP_WRITE   (1u << 1)
-#define PMV_MAP_EXEC    (1u << 2)
-#define PMV_MAP_SHARED  (1u << 3)
-#define PMV_MAP_FILE    (1u << 4) /* has an inode */
+#define PMV_MAP_READ   (1u << 0)
+#define PMV_MAP_WRITE  (1u << 1)
+#define PMV_MAP_EXEC   (1u << 2)
+#define PMV_MAP_SHARED (1u << 3)
+#define PMV_MAP_FILE   (1u << 4) /* has an inode */
 /* From here on by a deep look only. */
-#define PMV_MAP_LOCKED  (1u << 5)
+#define PMV_MAP_LOCKED	(1u << 5)
 #define PMV_MAP_HUGETLB (1u << 6)
 #define PMV_MAP_SPECIAL (1u << 7)
-#define PMV_MAP_UFFD    (1u << 8) /* registered with some userfaultfd */
-#define PMV_MAP_SHMEM   (1u << 9) /* its path says System V or tmpfs */
-#define PMV_MAP_MEMFD   (1u << 10)
+#define PMV_MAP_UFFD	(1u << 8) /* registered with some userfaultfd */
+#define PMV_MAP_SHMEM	(1u << 9) /* its path says System V or tmpfs */
+#define PMV_MAP_MEMFD	(1u << 10)
 #define PMV_MAP_ZERODEV (1u << 11) /* MAP_SHARED|MAP_ANONYMOUS */
 
 struct pmv_mapping {
 	uintptr_t start;
 	uintptr_t end;
-	uint32_t flags;  /* PMV_MAP_* */
-	int pkey;        /* protection key; by a deep look only */
+	uint32_t flags; /* PMV_MAP_* */
+	int pkey;	/* protection key; by a deep look only */
 };
 
 /*

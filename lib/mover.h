@@ -18,7 +18,7 @@
 struct pmv_stray {
 	uintptr_t addr;
 	size_t bytes;
-	uintptr_t src;  /* where they came from */
+	uintptr_t src; /* where they came from */
 };
 
 /* A range on its way. Source and destination do not overlap, except that
@@ -27,17 +27,17 @@ struct pmv_span {
 	uintptr_t dst;
 	uintptr_t src;
 	size_t len;
-	uint32_t flags;            /* PAGEMV_MOVE_* */
-	uintptr_t clear_until;     /* dst had no pages up to here; where it has
-				    * some now, a store to a neighbour filled a
-				    * huge page. Only without userfaultfd */
+	uint32_t flags;	       /* PAGEMV_MOVE_* */
+	uintptr_t clear_until; /* dst had no pages up to here; where it has
+				* some now, a store to a neighbour filled a
+				* huge page. Only without userfaultfd */
 	struct pmv_stray *stray;
 };
 
 struct pmv_mover {
 	enum pagemv_mechanism id;
-	bool copies;               /* its pages are counted as copied */
-	bool needs_scan;           /* it must be given populated pages only */
+	bool copies;	 /* its pages are counted as copied */
+	bool needs_scan; /* it must be given populated pages only */
 	/*
 	 * Moves as many pages from the head of the span as one go allows; at
 	 * least one, or says why not. Errors mean what UFFDIO_MOVE means by

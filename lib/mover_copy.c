@@ -36,8 +36,7 @@ static struct pmv_step fill(struct pagemv *pv, const struct pmv_span *to,
 	struct pmv_run run = { .bytes = to->len };
 
 	if (pmv_has(pv, PAGEMV_HAS_QUIET)) {
-		step = pmv_uffd_copy(pv->sys, pv->uffd, to->dst, from,
-				     to->len);
+		step = pmv_uffd_copy(pv->sys, pv->uffd, to->dst, from, to->len);
 		/* ENOENT of UFFDIO_COPY: dst is not registered. */
 		if (step.error == -ENOENT)
 			step.error = -EINVAL;
@@ -101,8 +100,8 @@ static struct pmv_step copy_directly(struct pagemv *pv,
 static struct pmv_step detach_by_move(struct pagemv *pv, uintptr_t staging,
 				      uintptr_t src, size_t len)
 {
-	struct pmv_step step = pmv_uffd_move(pv->sys, pv->uffd, staging, src,
-					     len);
+	struct pmv_step step =
+		pmv_uffd_move(pv->sys, pv->uffd, staging, src, len);
 	struct pmv_run run;
 
 	if (!step.error)
@@ -131,8 +130,8 @@ static struct pmv_step detach_by_remap(struct pagemv *pv, uintptr_t staging,
 static size_t move_home(struct pagemv *pv, uintptr_t src, uintptr_t staging,
 			size_t len)
 {
-	struct pmv_step step = pmv_uffd_move(pv->sys, pv->uffd, src, staging,
-					     len);
+	struct pmv_step step =
+		pmv_uffd_move(pv->sys, pv->uffd, src, staging, len);
 	struct pmv_run left;
 
 	if (!step.error)
@@ -223,9 +222,8 @@ static bool undo(struct pagemv *pv, const struct pmv_span *span,
 	return true;
 }
 
-static struct pmv_step copy_detached(struct pagemv *pv,
-				     const struct pmv_span *span,
-				     detach_fn *detach)
+static struct pmv_step
+copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 {
 	size_t len = pmv_min(span->len, DETACH_BYTES);
 	bool fresh = detach == detach_by_move;
@@ -268,8 +266,7 @@ struct pmv_step pmv_copy_held(struct pagemv *pv, const struct pmv_span *span)
 	return copy_detached(pv, span, detach_by_remap);
 }
 
-static struct pmv_step copy_step(struct pagemv *pv,
-				 const struct pmv_span *span)
+static struct pmv_step copy_step(struct pagemv *pv, const struct pmv_span *span)
 {
 	if (span->flags & PAGEMV_MOVE_QUIESCENT)
 		return copy_directly(pv, span);

@@ -9,8 +9,7 @@
 /* Where whole huge pages must not move, none fits into half of one. */
 static size_t step_bytes(const struct pagemv *pv, size_t len)
 {
-	if (pmv_unlikely(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) &&
-	    pv->huge_bytes)
+	if (pmv_unlikely(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) && pv->huge_bytes)
 		return pmv_min(len, pv->huge_bytes / 2);
 	return len;
 }

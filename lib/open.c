@@ -10,9 +10,10 @@
 #include "region.h"
 #include "staging.h"
 
-#define MECHANISMS_ALL                                                    \
-	(PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |                              \
-	 PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) | PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
+#define MECHANISMS_ALL                        \
+	(PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |  \
+	 PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) | \
+	 PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
 
 PMV_HOT int pmv_opts_copy(void *to, size_t to_bytes, const void *from)
 {
@@ -183,7 +184,7 @@ int pagemv_caps(const struct pagemv *pv, struct pagemv_caps *caps)
 	all.size = caps->size;
 	for (int m = 0; m < PAGEMV_MECH_COUNT; m++) {
 		all.mech[m].calibrated = costs->calibrated &&
-					  pmv_available(pv, m);
+					 pmv_available(pv, m);
 		all.mech[m].call_ns = costs->mech[m].call_ns;
 		all.mech[m].page_ns = costs->mech[m].page_ns;
 		all.mech[m].huge_page_ns = costs->mech[m].huge_page_ns;

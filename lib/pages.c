@@ -24,7 +24,7 @@
 #endif
 
 #define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
-#define ENTRIES 64
+#define ENTRIES			   64
 
 /*
  * The first run of pages of any of the wanted categories: 1 and the run, 0
@@ -74,9 +74,9 @@ static bool run_by_pagemap(const struct pagemv *pv, uintptr_t addr,
 
 	while (n < pages) {
 		size_t want = pmv_min(pages - n, ENTRIES);
-		ssize_t got = pv->sys->pread(pv->pagemap_fd, entry,
-					     want * sizeof(entry[0]),
-					     off + (off_t)(n * sizeof(entry[0])));
+		ssize_t got = pv->sys->pread(
+			pv->pagemap_fd, entry, want * sizeof(entry[0]),
+			off + (off_t)(n * sizeof(entry[0])));
 
 		if (got < (ssize_t)sizeof(entry[0]))
 			break;

@@ -12,9 +12,9 @@ struct pagemv;
 
 /* Consecutive pages in the same state. */
 struct pmv_run {
-	size_t bytes;    /* from the address asked for; > 0 */
-	bool populated;  /* present or swapped out; else a hole */
-	bool known;      /* false: nothing could tell, and it is a guess */
+	size_t bytes;	/* from the address asked for; > 0 */
+	bool populated; /* present or swapped out; else a hole */
+	bool known;	/* false: nothing could tell, and it is a guess */
 };
 
 /* The run at addr, at most bytes long. Where nothing can tell, everything is

@@ -10,7 +10,8 @@
 
 #include "base.h"
 
-/* What a mechanism costs: call_ns + n * page_ns, see struct pagemv_mech_caps. */
+/* What a mechanism costs: call_ns + n * page_ns, see struct pagemv_mech_caps.
+ */
 struct pmv_cost {
 	double call_ns;
 	double page_ns;
@@ -37,7 +38,7 @@ struct pmv_shape {
 	size_t huge_runs;    /* whole huge pages, aligned at both sides */
 	size_t pages_a_huge; /* base pages in a huge page */
 	enum pmv_kind kind;
-	bool checked;        /* remap has to look at the pages first */
+	bool checked; /* remap has to look at the pages first */
 };
 
 double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,

@@ -18,10 +18,10 @@
 /* liburcu is not instrumented: a section that ends happens before the end of
  * a grace period that waited for it. */
 #define PMV_RCU_SECTION_ENDS(tag) __tsan_release(tag)
-#define PMV_RCU_PERIOD_ENDS(tag) __tsan_acquire(tag)
+#define PMV_RCU_PERIOD_ENDS(tag)  __tsan_acquire(tag)
 #else
 #define PMV_RCU_SECTION_ENDS(tag) ((void)(tag))
-#define PMV_RCU_PERIOD_ENDS(tag) ((void)(tag))
+#define PMV_RCU_PERIOD_ENDS(tag)  ((void)(tag))
 #endif
 
 /* tag: the address of the pointer that is protected. */
@@ -44,8 +44,8 @@ static inline void pmv_rcu_synchronize(void *tag)
 
 /* Readers and their grace periods survive fork() in the thread that called
  * it; the others are not in the child. */
-#define PMV_RCU_BEFORE_FORK urcu_bp_before_fork
+#define PMV_RCU_BEFORE_FORK	  urcu_bp_before_fork
 #define PMV_RCU_AFTER_FORK_PARENT urcu_bp_after_fork_parent
-#define PMV_RCU_AFTER_FORK_CHILD urcu_bp_after_fork_child
+#define PMV_RCU_AFTER_FORK_CHILD  urcu_bp_after_fork_child
 
 #endif /* PMV_RCU_H */

@@ -24,7 +24,8 @@ struct pagemv_region {
 	uintptr_t start;
 	uintptr_t end;
 	PMV_ATOMIC _Atomic unsigned int kind;
-	PMV_ATOMIC _Atomic unsigned int kind_left; /* questions until forgotten */
+	PMV_ATOMIC _Atomic unsigned int
+		kind_left; /* questions until forgotten */
 };
 
 struct pmv_region_table {
@@ -256,7 +257,8 @@ static enum pagemv_reason region_add(struct pagemv *pv, uintptr_t addr,
 
 	if (!r)
 		return PAGEMV_REASON_NO_MEMORY;
-	*r = (struct pagemv_region){ .pv = pv, .start = addr,
+	*r = (struct pagemv_region){ .pv = pv,
+				     .start = addr,
 				     .end = addr + bytes };
 	pthread_mutex_lock(&pv->region_lock);
 	reason = table_insert(pv, r);
@@ -307,8 +309,7 @@ int pagemv_region_register(struct pagemv *pv, void *addr, size_t len_bytes,
 	*reason = PAGEMV_REASON_BAD_OPTIONS;
 	if (!pv)
 		return -EINVAL;
-	rc = region_register(pv, (uintptr_t)addr, len_bytes, opts, out,
-			     reason);
+	rc = region_register(pv, (uintptr_t)addr, len_bytes, opts, out, reason);
 	errno = saved;
 	return rc;
 }

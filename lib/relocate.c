@@ -21,7 +21,7 @@
 struct relocation {
 	struct pagemv *pv;
 	struct pmv_request body;
-	uintptr_t dst, src;   /* of the whole */
+	uintptr_t dst, src; /* of the whole */
 	size_t head, tail, bytes;
 	bool keep_head;
 	struct pagemv_result *res;
@@ -37,9 +37,8 @@ static void copy(const struct relocation *r, size_t off, size_t bytes)
 }
 
 /* Whether all of a range is mapped with the wanted access. */
-static enum pagemv_reason access_reason(const struct pagemv *pv,
-					uintptr_t addr, size_t bytes,
-					uint32_t access)
+static enum pagemv_reason access_reason(const struct pagemv *pv, uintptr_t addr,
+					size_t bytes, uint32_t access)
 {
 	uintptr_t end = addr + bytes;
 
@@ -69,8 +68,7 @@ static void divide(struct relocation *r)
 	r->head = pmv_round_up(r->src, page) - r->src;
 	if (r->keep_head)
 		r->head += page;
-	if (!congruent || r->head > r->bytes ||
-	    r->bytes - r->head < page)
+	if (!congruent || r->head > r->bytes || r->bytes - r->head < page)
 		r->head = r->bytes;
 	r->body.len = pmv_round_down(r->bytes - r->head, page);
 	r->body.dst = r->dst + r->head;

@@ -78,10 +78,9 @@ void pmv_staging_give(struct pagemv *pv, const struct pmv_staging *s,
 
 	/* Pairs with the acquire in pmv_staging_take(). */
 	if (fresh && s->plain &&
-	    atomic_compare_exchange_strong_explicit(&pv->staging, &none,
-						    s->base,
-						    memory_order_release,
-						    memory_order_relaxed))
+	    atomic_compare_exchange_strong_explicit(
+		    &pv->staging, &none, s->base, memory_order_release,
+		    memory_order_relaxed))
 		return;
 	unmap(pv, s->base, s->base + PMV_STAGING_BYTES);
 }
@@ -96,8 +95,8 @@ void pmv_staging_hand_over(struct pagemv *pv, const struct pmv_staging *s,
 
 void pmv_staging_close(struct pagemv *pv)
 {
-	uintptr_t base = atomic_exchange_explicit(&pv->staging, 0,
-						  memory_order_acquire);
+	uintptr_t base =
+		atomic_exchange_explicit(&pv->staging, 0, memory_order_acquire);
 
 	if (base)
 		unmap(pv, base, base + PMV_STAGING_BYTES);

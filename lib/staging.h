@@ -14,8 +14,8 @@ struct pagemv;
 #define PMV_STAGING_BYTES ((size_t)2 << 20)
 
 struct pmv_staging {
-	uintptr_t base;  /* PMV_STAGING_BYTES from here on */
-	bool plain;      /* read-write and not locked, as most memory is */
+	uintptr_t base; /* PMV_STAGING_BYTES from here on */
+	bool plain;	/* read-write and not locked, as most memory is */
 	bool locked;
 };
 

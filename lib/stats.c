@@ -11,8 +11,8 @@ __thread unsigned int pmv_stats_shard;
 unsigned int pmv_stats_draw_shard(void)
 {
 	static PMV_ATOMIC _Atomic unsigned int next;
-	unsigned int n = atomic_fetch_add_explicit(&next, 1,
-						   memory_order_relaxed);
+	unsigned int n =
+		atomic_fetch_add_explicit(&next, 1, memory_order_relaxed);
 
 	/* A signal handler may draw here as well: the last one wins, and
 	 * either is a valid shard. */

@@ -13,10 +13,10 @@ static const char *const reasons[PAGEMV_REASON_COUNT] = {
 	[PAGEMV_REASON_ZERO_LENGTH] = "the length is zero",
 	[PAGEMV_REASON_WRAPS] = "a range wraps around the address space",
 	[PAGEMV_REASON_OVERLAP] = "the ranges overlap",
-	[PAGEMV_REASON_BAD_OPTIONS] =
-		"an unknown flag or value in the options, or a wrong struct size",
-	[PAGEMV_REASON_FORKED] =
-		"the handle belongs to the parent process: open one in the child",
+	[PAGEMV_REASON_BAD_OPTIONS] = "an unknown flag or value in the "
+				      "options, or a wrong struct size",
+	[PAGEMV_REASON_FORKED] = "the handle belongs to the parent process: "
+				 "open one in the child",
 	[PAGEMV_REASON_UNMAPPED] = "part of a range is not mapped",
 	[PAGEMV_REASON_NOT_REGISTERED] =
 		"the destination is not inside a region of this handle",
@@ -55,8 +55,7 @@ static const char *const reasons[PAGEMV_REASON_COUNT] = {
 		"mremap would be needed, which PAGEMV_MOVE_MAY_REMAP allows",
 	[PAGEMV_REASON_NOT_IN_KERNEL] = "this kernel does not have it",
 	[PAGEMV_REASON_NOT_PERMITTED] = "not permitted to this process",
-	[PAGEMV_REASON_FILTERED] =
-		"refused, probably by a seccomp filter",
+	[PAGEMV_REASON_FILTERED] = "refused, probably by a seccomp filter",
 	[PAGEMV_REASON_KNOWN_BAD] =
 		"a known fault of this kernel release makes it unsafe",
 	[PAGEMV_REASON_DISABLED] = "disabled when the handle was opened",

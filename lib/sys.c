@@ -61,8 +61,8 @@ static int sys_mmap(uintptr_t *out, size_t bytes, int prot)
 	errno = saved;
 	if (rc == 0) {
 		pmv_syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0);
-		pmv_syscall(SYS_madvise, (long)addr, (long)bytes,
-			    MADV_DONTNEED, 0, 0);
+		pmv_syscall(SYS_madvise, (long)addr, (long)bytes, MADV_DONTNEED,
+			    0, 0);
 	}
 	return rc;
 }
@@ -83,8 +83,8 @@ static int sys_mremap(uintptr_t src, size_t bytes, uintptr_t dst)
 
 static int sys_madvise(uintptr_t addr, size_t bytes, int advice)
 {
-	return (int)pmv_syscall(SYS_madvise, (long)addr, (long)bytes, advice,
-				0, 0);
+	return (int)pmv_syscall(SYS_madvise, (long)addr, (long)bytes, advice, 0,
+				0);
 }
 
 static int sys_msync(uintptr_t addr, size_t bytes, int flags)
@@ -101,8 +101,8 @@ static int sys_mlock_on_fault(uintptr_t addr, size_t bytes)
 
 static int sys_mincore(uintptr_t addr, size_t bytes, unsigned char *vec)
 {
-	return (int)pmv_syscall(SYS_mincore, (long)addr, (long)bytes,
-				(long)vec, 0, 0);
+	return (int)pmv_syscall(SYS_mincore, (long)addr, (long)bytes, (long)vec,
+				0, 0);
 }
 
 static int sys_getpid(void)

@@ -12,12 +12,12 @@
 
 #ifdef HAVE_SYS_SDT_H
 #include <sys/sdt.h>
-#define PMV_TRACE1(name, a) DTRACE_PROBE1(pagemv, name, a)
+#define PMV_TRACE1(name, a)	  DTRACE_PROBE1(pagemv, name, a)
 #define PMV_TRACE3(name, a, b, c) DTRACE_PROBE3(pagemv, name, a, b, c)
 #define PMV_TRACE5(name, a, b, c, d, e) \
 	DTRACE_PROBE5(pagemv, name, a, b, c, d, e)
 #else
-#define PMV_TRACE1(name, a) ((void)(a))
+#define PMV_TRACE1(name, a)	  ((void)(a))
 #define PMV_TRACE3(name, a, b, c) ((void)(a), (void)(b), (void)(c))
 #define PMV_TRACE5(name, a, b, c, d, e) \
 	((void)(a), (void)(b), (void)(c), (void)(d), (void)(e))

@@ -13,10 +13,10 @@
 
 /* What one step of a mechanism did. */
 struct pmv_step {
-	size_t done;   /* bytes that are at dst now, from the start of the span */
-	size_t holes;  /* part of done: absent at src, hence absent at dst */
-	int error;     /* 0 when the whole span is done, else why it stopped:
-			* a negative errno that holds for src + done */
+	size_t done; /* bytes that are at dst now, from the start of the span */
+	size_t holes; /* part of done: absent at src, hence absent at dst */
+	int error;    /* 0 when the whole span is done, else why it stopped:
+		       * a negative errno that holds for src + done */
 };
 
 /* Opens a userfaultfd the given way (enum pagemv_uffd_how); dev_fd: an open

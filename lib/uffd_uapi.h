@@ -57,7 +57,7 @@ struct pmv_pm_scan {
 	uint64_t return_mask;
 };
 
-#define PMV_PAGEMAP_SCAN _IOWR('f', 16, struct pmv_pm_scan)
+#define PMV_PAGEMAP_SCAN    _IOWR('f', 16, struct pmv_pm_scan)
 #define PMV_PAGE_IS_PRESENT (1u << 3)
 #define PMV_PAGE_IS_SWAPPED (1u << 4)
 #define PMV_PAGE_IS_HUGE    (1u << 6)
@@ -83,7 +83,7 @@ struct pmv_procmap_query {
 	uint64_t build_id_addr;
 };
 
-#define PMV_PROCMAP_QUERY _IOWR('f', 17, struct pmv_procmap_query)
+#define PMV_PROCMAP_QUERY      _IOWR('f', 17, struct pmv_procmap_query)
 #define PMV_PROCMAP_READABLE   0x01
 #define PMV_PROCMAP_WRITABLE   0x02
 #define PMV_PROCMAP_EXECUTABLE 0x04
