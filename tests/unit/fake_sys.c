@@ -24,7 +24,7 @@
 #endif
 
 #define RULES 16
-#define PINS 8
+#define PINS  8
 #define FILES 4
 
 struct text_file {
@@ -83,14 +83,14 @@ void fake_add(struct fake_rule rule)
 
 void fake_fail(enum fake_call call, unsigned int nth, int error)
 {
-	fake_add((struct fake_rule){ .call = call, .nth = nth,
-				     .error = error });
+	fake_add(
+		(struct fake_rule){ .call = call, .nth = nth, .error = error });
 }
 
 void fake_refuse(enum fake_call call, int error)
 {
-	fake_add((struct fake_rule){ .call = call, .times = FAKE_EVER,
-				     .error = error });
+	fake_add((struct fake_rule){
+		.call = call, .times = FAKE_EVER, .error = error });
 }
 
 void fake_pin(const void *page)
@@ -116,8 +116,10 @@ void fake_file(const char *path, const char *text, size_t bytes_a_read)
 
 void fake_no_proc(void)
 {
-	fake_add((struct fake_rule){ .call = FAKE_OPEN, .path = "/proc/",
-				     .times = FAKE_EVER, .error = -ENOENT });
+	fake_add((struct fake_rule){ .call = FAKE_OPEN,
+				     .path = "/proc/",
+				     .times = FAKE_EVER,
+				     .error = -ENOENT });
 }
 
 unsigned int fake_count(enum fake_call call)
@@ -164,14 +166,14 @@ size_t fake_mapped_bytes(void)
 const char *fake_call_name(enum fake_call call)
 {
 	static const char *const names[] = {
-		"none",       "API",        "IOC_NEW",  "REGISTER",
-		"UNREGISTER", "WAKE",       "MOVE",     "COPY",
-		"SCAN",       "QUERY",      "ioctl",    "userfaultfd(user)",
-		"userfaultfd", "discard",   "populate", "cold",
-		"madvise",    "open",       "close",    "read",
-		"pread",      "mmap",       "munmap",   "mremap",
-		"mincore",    "msync",      "mlock",    "uname",
-		"getpid",     "yield",      "sleep",    "now",
+		"none",	       "API",	  "IOC_NEW",  "REGISTER",
+		"UNREGISTER",  "WAKE",	  "MOVE",     "COPY",
+		"SCAN",	       "QUERY",	  "ioctl",    "userfaultfd(user)",
+		"userfaultfd", "discard", "populate", "cold",
+		"madvise",     "open",	  "close",    "read",
+		"pread",       "mmap",	  "munmap",   "mremap",
+		"mincore",     "msync",	  "mlock",    "uname",
+		"getpid",      "yield",	  "sleep",    "now",
 		"any",
 	};
 
@@ -592,8 +594,7 @@ static int fake_uname(char *release, size_t bytes)
 
 	if (answers(r))
 		return r->error;
-	snprintf(release, bytes, "%s",
-		 fake.release ? fake.release : "6.18.44");
+	snprintf(release, bytes, "%s", fake.release ? fake.release : "6.18.44");
 	return 0;
 }
 

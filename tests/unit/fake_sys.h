@@ -30,21 +30,21 @@
 enum fake_call {
 	FAKE_NONE,
 	FAKE_API,
-	FAKE_NEW,        /* USERFAULTFD_IOC_NEW on the device */
+	FAKE_NEW, /* USERFAULTFD_IOC_NEW on the device */
 	FAKE_REGISTER,
 	FAKE_UNREGISTER,
 	FAKE_WAKE,
 	FAKE_MOVE,
 	FAKE_COPY,
-	FAKE_SCAN,       /* PAGEMAP_SCAN */
-	FAKE_QUERY,      /* PROCMAP_QUERY */
+	FAKE_SCAN,  /* PAGEMAP_SCAN */
+	FAKE_QUERY, /* PROCMAP_QUERY */
 	FAKE_OTHER_IOCTL,
-	FAKE_UFFD_USER,  /* userfaultfd(UFFD_USER_MODE_ONLY) */
-	FAKE_UFFD_FULL,  /* userfaultfd() without it */
-	FAKE_DISCARD,    /* MADV_DONTNEED, MADV_DONTNEED_LOCKED */
-	FAKE_POPULATE,   /* MADV_POPULATE_WRITE */
-	FAKE_COLD,       /* MADV_COLD */
-	FAKE_ADVISE,     /* any other advice */
+	FAKE_UFFD_USER, /* userfaultfd(UFFD_USER_MODE_ONLY) */
+	FAKE_UFFD_FULL, /* userfaultfd() without it */
+	FAKE_DISCARD,	/* MADV_DONTNEED, MADV_DONTNEED_LOCKED */
+	FAKE_POPULATE,	/* MADV_POPULATE_WRITE */
+	FAKE_COLD,	/* MADV_COLD */
+	FAKE_ADVISE,	/* any other advice */
 	FAKE_OPEN,
 	FAKE_CLOSE,
 	FAKE_READ,
@@ -56,7 +56,7 @@ enum fake_call {
 	FAKE_MSYNC,
 	FAKE_MLOCK,
 	FAKE_UNAME,
-	FAKE_KINDS,      /* the kinds above can fail */
+	FAKE_KINDS, /* the kinds above can fail */
 	FAKE_GETPID = FAKE_KINDS,
 	FAKE_YIELD,
 	FAKE_SLEEP,
@@ -66,7 +66,7 @@ enum fake_call {
 };
 
 #define FAKE_EVER UINT_MAX
-#define FAKE_ALL SIZE_MAX
+#define FAKE_ALL  SIZE_MAX
 
 struct fake_rule {
 	enum fake_call call;
@@ -88,7 +88,7 @@ struct fake_rule {
 	size_t really;
 	bool tell;
 	int64_t told;
-	bool lie;  /* answers 0 and does nothing */
+	bool lie; /* answers 0 and does nothing */
 	/* Receives how often it was applied. */
 	unsigned int *hits;
 	unsigned int seen; /* by the fake alone */

@@ -14,7 +14,7 @@
 #include "uffd_uapi.h"
 
 #define RANGES 4096
-#define FDS 16
+#define FDS    16
 
 struct range {
 	int fd;

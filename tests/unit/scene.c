@@ -9,9 +9,8 @@
 const struct way ways[] = {
 	{ "auto", 0, 0, 0, PAGEMV_MECH_AUTO,
 	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) },
-	{ "auto, holes, replace", 0, 0,
-	  PAGEMV_MOVE_HOLES | PAGEMV_MOVE_REPLACE, PAGEMV_MECH_AUTO,
-	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) },
+	{ "auto, holes, replace", 0, 0, PAGEMV_MOVE_HOLES | PAGEMV_MOVE_REPLACE,
+	  PAGEMV_MECH_AUTO, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) },
 	{ "remap", 0, 0, PAGEMV_MOVE_MAY_REMAP, PAGEMV_MECH_REMAP,
 	  PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) },
 	{ "remap, holes, unchecked", 0, 0,
@@ -88,7 +87,8 @@ void scene_close(struct scene *s)
 int scene_move_opts(struct scene *s, uint32_t flags, uint32_t mechanism,
 		    uint32_t busy, struct pagemv_result *res)
 {
-	struct pagemv_move_opts opts = { .size = sizeof(opts), .flags = flags,
+	struct pagemv_move_opts opts = { .size = sizeof(opts),
+					 .flags = flags,
 					 .mechanism = mechanism,
 					 .busy = busy };
 
@@ -112,10 +112,11 @@ static const char *parts_wrong(const struct pagemv_result *res, size_t len)
 
 	if (sum == len && res->repaired_bytes <= res->moved_bytes)
 		return NULL;
-	snprintf(wrong, sizeof(wrong), "moved %zu (repaired %zu) + copied %zu "
-		 "+ hole %zu + left %zu of %zu", res->moved_bytes,
-		 res->repaired_bytes, res->copied_bytes, res->hole_bytes,
-		 res->left_bytes, len);
+	snprintf(wrong, sizeof(wrong),
+		 "moved %zu (repaired %zu) + copied %zu "
+		 "+ hole %zu + left %zu of %zu",
+		 res->moved_bytes, res->repaired_bytes, res->copied_bytes,
+		 res->hole_bytes, res->left_bytes, len);
 	return wrong;
 }
 
@@ -123,9 +124,10 @@ const char *result_wrong(int rc, const struct pagemv_result *res, size_t len)
 {
 	if (parts_wrong(res, len))
 		return wrong;
-	snprintf(wrong, sizeof(wrong), "returned %d, error %d, reason %u (%s), "
-		 "left %zu at %zu, stray %p + %zu", rc, res->error,
-		 res->reason, pagemv_reason_string(res->reason),
+	snprintf(wrong, sizeof(wrong),
+		 "returned %d, error %d, reason %u (%s), "
+		 "left %zu at %zu, stray %p + %zu",
+		 rc, res->error, res->reason, pagemv_reason_string(res->reason),
 		 res->left_bytes, res->left_off, res->stray, res->stray_bytes);
 	if (rc != res->error || rc > 0 || (rc == 0) != (res->reason == 0) ||
 	    (rc == 0) != (res->left_bytes == 0) || res->left_off > len ||
@@ -164,15 +166,18 @@ const char *pages_wrong(const void *dst, const void *src, size_t pages,
 		arrived += at_dst;
 		if (at_dst + at_src + at_stray == 1)
 			continue;
-		snprintf(wrong, sizeof(wrong), "page %zu is %u times at dst, "
-			 "%u at src, %u stray", i, at_dst, at_src, at_stray);
+		snprintf(wrong, sizeof(wrong),
+			 "page %zu is %u times at dst, "
+			 "%u at src, %u stray",
+			 i, at_dst, at_src, at_stray);
 		return wrong;
 	}
 	if (t_pages(arrived) == res->moved_bytes + res->copied_bytes)
 		return NULL;
-	snprintf(wrong, sizeof(wrong), "%zu pages are at dst, but moved %zu "
-		 "and copied %zu bytes", arrived, res->moved_bytes,
-		 res->copied_bytes);
+	snprintf(wrong, sizeof(wrong),
+		 "%zu pages are at dst, but moved %zu "
+		 "and copied %zu bytes",
+		 arrived, res->moved_bytes, res->copied_bytes);
 	return wrong;
 }
 

@@ -22,8 +22,8 @@
 struct scene {
 	struct pagemv *pv;
 	struct pagemv_region *region;
-	char *heap;    /* a region of pages pages, empty */
-	char *src;     /* pages pages with ids 1.. */
+	char *heap; /* a region of pages pages, empty */
+	char *src;  /* pages pages with ids 1.. */
 	size_t pages;
 };
 
@@ -32,9 +32,9 @@ struct way {
 	const char *name;
 	uint32_t open_flags;
 	uint32_t disabled;
-	uint32_t flags;      /* PAGEMV_MOVE_* */
+	uint32_t flags; /* PAGEMV_MOVE_* */
 	uint32_t mechanism;
-	uint32_t uses;       /* PAGEMV_MECH_BIT() of what must do it */
+	uint32_t uses; /* PAGEMV_MECH_BIT() of what must do it */
 };
 
 /* AUTO, each mechanism forced, and what older kernels make of AUTO. */
@@ -58,26 +58,26 @@ int scene_move_opts(struct scene *s, uint32_t flags, uint32_t mechanism,
 
 /* Expects what holds for every result; NULL or what is wrong (static). */
 const char *result_wrong(int rc, const struct pagemv_result *res, size_t len);
-#define EXPECT_SANE(rc, res, len)                                            \
-	do {                                                                 \
-		const char *wrong_ = result_wrong(rc, res, len);             \
-		cr_expect(wrong_ == NULL, "%s", wrong_);                     \
+#define EXPECT_SANE(rc, res, len)                                \
+	do {                                                     \
+		const char *wrong_ = result_wrong(rc, res, len); \
+		cr_expect(wrong_ == NULL, "%s", wrong_);         \
 	} while (0)
 
 /* Expects that a check of oracle.h found nothing wrong. */
-#define EXPECT_RIGHT(check)                                                  \
-	do {                                                                 \
-		const char *wrong_ = (check);                                \
-		cr_expect(wrong_ == NULL, "%s: %s", #check, wrong_);         \
+#define EXPECT_RIGHT(check)                                          \
+	do {                                                         \
+		const char *wrong_ = (check);                        \
+		cr_expect(wrong_ == NULL, "%s: %s", #check, wrong_); \
 	} while (0)
 
 /* Expects an errno and a reason. */
-#define EXPECT_STOPPED(rc, res, err, why)                                    \
-	do {                                                                 \
-		cr_expect((rc) == (err), "returned %d, not %d (%s)", (rc),   \
-			  (err), pagemv_reason_string((res)->reason));       \
-		cr_expect((res)->reason == (why), "reason: %s",              \
-			  pagemv_reason_string((res)->reason));              \
+#define EXPECT_STOPPED(rc, res, err, why)                                  \
+	do {                                                               \
+		cr_expect((rc) == (err), "returned %d, not %d (%s)", (rc), \
+			  (err), pagemv_reason_string((res)->reason));     \
+		cr_expect((res)->reason == (why), "reason: %s",            \
+			  pagemv_reason_string((res)->reason));            \
 	} while (0)
 
 /*

@@ -4,9 +4,8 @@
 #include <stdio.h>
 
 /* In the order of how differently they are answered. */
-static const int errors[] = { -EAGAIN, -EINVAL, -ENOMEM, -EPERM,
-			      -EEXIST, -EBUSY,  -ENOENT, -EFAULT,
-			      -EINTR,  -ENOSYS };
+static const int errors[] = { -EAGAIN, -EINVAL, -ENOMEM, -EPERM, -EEXIST,
+			      -EBUSY,  -ENOENT, -EFAULT, -EINTR, -ENOSYS };
 /* So many of them where a call fails more than once. */
 #define LASTING 5
 
@@ -51,10 +50,13 @@ static void sweep_any(const char *name, sweep_fn *run, void *arg,
 	for (unsigned int nth = 1; nth <= total + MORE; nth++)
 		for (size_t e = nth % step; e < T_COUNT(errors) + LASTING;
 		     e += step)
-			run_once(name, run, arg, (struct fake_rule){
-				.call = FAKE_ANY, .nth = nth,
-				.times = e < T_COUNT(errors) ? 1 : 3,
-				.error = errors[e % T_COUNT(errors)] });
+			run_once(
+				name, run, arg,
+				(struct fake_rule){
+					.call = FAKE_ANY,
+					.nth = nth,
+					.times = e < T_COUNT(errors) ? 1 : 3,
+					.error = errors[e % T_COUNT(errors)] });
 }
 
 static void sweep_kind(const char *name, sweep_fn *run, void *arg,
@@ -62,9 +64,11 @@ static void sweep_kind(const char *name, sweep_fn *run, void *arg,
 {
 	for (unsigned int nth = 1; nth <= count; nth++)
 		for (size_t e = 0; e < LASTING; e++)
-			run_once(name, run, arg, (struct fake_rule){
-				.call = kind, .nth = nth, .times = FAKE_EVER,
-				.error = errors[e] });
+			run_once(name, run, arg,
+				 (struct fake_rule){ .call = kind,
+						     .nth = nth,
+						     .times = FAKE_EVER,
+						     .error = errors[e] });
 }
 
 void sweep(const char *name, sweep_fn *run, void *arg)
@@ -106,8 +110,8 @@ bool sweep_known_error(int rc)
 	}
 }
 
-const char *sweep_lost(const struct sweep_place *places, size_t n,
-		       size_t ids, size_t hole)
+const char *sweep_lost(const struct sweep_place *places, size_t n, size_t ids,
+		       size_t hole)
 {
 	struct t_census census;
 	const char *wrong;
@@ -115,8 +119,7 @@ const char *sweep_lost(const struct sweep_place *places, size_t n,
 	t_census_open(&census, ids);
 	for (size_t i = 0; i < n; i++)
 		if (places[i].addr)
-			t_census_take(&census, places[i].addr,
-				      places[i].pages);
+			t_census_take(&census, places[i].addr, places[i].pages);
 	if (hole && census.found[hole] == 0)
 		census.found[hole] = 1;
 	wrong = t_census_verdict(&census);

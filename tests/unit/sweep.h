@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Fails every system call of an operation, one after the other: the nth call
- * of all, once with each of ten errors, and three times in a row with some of them;
- * and of each kind, all from the nth on.
+ * of all, once with each of ten errors, and three times in a row with some of
+ * them; and of each kind, all from the nth on.
  */
 #ifndef TESTS_UNIT_SWEEP_H
 #define TESTS_UNIT_SWEEP_H
@@ -29,7 +29,7 @@ struct sweep_place {
 	const void *addr;
 	size_t pages;
 };
-const char *sweep_lost(const struct sweep_place *places, size_t n,
-		       size_t ids, size_t hole);
+const char *sweep_lost(const struct sweep_place *places, size_t n, size_t ids,
+		       size_t hole);
 
 #endif /* TESTS_UNIT_SWEEP_H */

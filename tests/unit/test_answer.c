@@ -19,16 +19,20 @@ static int64_t count(size_t pages)
 /* EAGAIN after pages that were really moved and counted. */
 static struct fake_rule partial(size_t pages)
 {
-	return (struct fake_rule){ .call = FAKE_MOVE, .error = -EAGAIN,
-				   .really = t_pages(pages), .tell = true,
+	return (struct fake_rule){ .call = FAKE_MOVE,
+				   .error = -EAGAIN,
+				   .really = t_pages(pages),
+				   .tell = true,
 				   .told = count(pages) };
 }
 
 /* EEXIST after pages that were really moved and not counted. */
 static struct fake_rule miscount(size_t pages)
 {
-	return (struct fake_rule){ .call = FAKE_MOVE, .error = -EEXIST,
-				   .really = t_pages(pages), .tell = true,
+	return (struct fake_rule){ .call = FAKE_MOVE,
+				   .error = -EEXIST,
+				   .really = t_pages(pages),
+				   .tell = true,
 				   .told = -EEXIST };
 }
 
@@ -239,8 +243,8 @@ Test(answer, eagain_is_asked_again_with_growing_waits)
 	struct pagemv_result res;
 	int rc;
 
-	fake_add((struct fake_rule){ .call = FAKE_MOVE, .times = 20,
-				     .error = -EAGAIN });
+	fake_add((struct fake_rule){
+		.call = FAKE_MOVE, .times = 20, .error = -EAGAIN });
 	rc = scene_move(&s, 0, &res);
 	expect_all_moved(&s, rc, &res);
 	cr_expect(res.kernel_calls == 21);
@@ -257,8 +261,10 @@ static void expect_bounded_eagain(bool tell)
 	struct pagemv_result res;
 	int rc;
 
-	fake_add((struct fake_rule){ .call = FAKE_MOVE, .times = FAKE_EVER,
-				     .error = -EAGAIN, .tell = tell,
+	fake_add((struct fake_rule){ .call = FAKE_MOVE,
+				     .times = FAKE_EVER,
+				     .error = -EAGAIN,
+				     .tell = tell,
 				     .told = -EAGAIN });
 	rc = scene_move(&s, 0, &res);
 	EXPECT_STOPPED(rc, &res, -EAGAIN, PAGEMV_REASON_CHANGING);
@@ -387,8 +393,8 @@ Test(answer, a_page_that_comes_back_for_ever_does_not_hang_replace,
 
 	t_drop(s.src + t_pages(2), 1);
 	t_fill(s.heap + t_pages(2), 99, 1);
-	fake_add((struct fake_rule){ .call = FAKE_DISCARD, .lie = true,
-				     .times = FAKE_EVER });
+	fake_add((struct fake_rule){
+		.call = FAKE_DISCARD, .lie = true, .times = FAKE_EVER });
 	rc = scene_move(&s, PAGEMV_MOVE_HOLES | PAGEMV_MOVE_REPLACE, &res);
 	EXPECT_STOPPED(rc, &res, -EEXIST, PAGEMV_REASON_OCCUPIED);
 	EXPECT_SANE(rc, &res, t_pages(PAGES));
@@ -586,9 +592,9 @@ Test(answer, a_lost_registration_is_made_anew)
 {
 	struct scene s = scene_open(PAGES, NULL);
 	struct pagemv_stats stats = { .size = sizeof(stats) };
-	struct uffdio_range { uint64_t start, len; } range = {
-		(uintptr_t)s.heap, t_pages(PAGES)
-	};
+	struct uffdio_range {
+		uint64_t start, len;
+	} range = { (uintptr_t)s.heap, t_pages(PAGES) };
 	struct pagemv_result res;
 	int rc;
 
@@ -677,7 +683,8 @@ Test(answer, other_errors_stop_it_and_are_named)
 		int rc;
 
 		fake_add(partial(3));
-		fake_add((struct fake_rule){ .call = FAKE_MOVE, .nth = 2,
+		fake_add((struct fake_rule){ .call = FAKE_MOVE,
+					     .nth = 2,
 					     .times = FAKE_EVER,
 					     .error = cases[i].error });
 		rc = scene_move(&s, 0, &res);

@@ -99,8 +99,7 @@ Test(batch, ranges_apart_are_a_call_each)
 	cr_expect(pagemv_movev(s.pv, segs, 4, NULL, &res) == 0);
 	cr_expect(fake_count(FAKE_MOVE) == 4);
 	cr_expect(res.kernel_calls == 4);
-	cr_expect(res.moved_bytes == t_pages(4) &&
-		  res.left_off == t_pages(4));
+	cr_expect(res.moved_bytes == t_pages(4) && res.left_off == t_pages(4));
 	scene_close(&s);
 }
 
@@ -109,7 +108,8 @@ Test(batch, neighbours_at_one_side_only_are_not_joined)
 	struct scene s = scene_open(PAGES, NULL);
 	struct pagemv_seg segs[2] = {
 		{ .dst = s.heap, .src = s.src, .len_bytes = t_page() },
-		{ .dst = s.heap + t_pages(4), .src = s.src + t_page(),
+		{ .dst = s.heap + t_pages(4),
+		  .src = s.src + t_page(),
 		  .len_bytes = t_page() },
 	};
 	struct pagemv_result res;
@@ -174,11 +174,14 @@ Test(batch, a_range_illegal_by_itself_is_not_made_legal_by_its_neighbour)
 	struct scene s = scene_open(PAGES, NULL);
 	struct pagemv_seg segs[] = {
 		{ .dst = s.heap, .src = s.src, .len_bytes = 100 },
-		{ .dst = s.heap + 100, .src = s.src + 100,
+		{ .dst = s.heap + 100,
+		  .src = s.src + 100,
 		  .len_bytes = t_page() - 100 },
-		{ .dst = s.heap + t_page(), .src = s.src + t_page(),
+		{ .dst = s.heap + t_page(),
+		  .src = s.src + t_page(),
 		  .len_bytes = 0 },
-		{ .dst = s.heap + t_page(), .src = s.src + t_page(),
+		{ .dst = s.heap + t_page(),
+		  .src = s.src + t_page(),
 		  .len_bytes = t_page() },
 	};
 	struct pagemv_result res;
@@ -247,9 +250,11 @@ Test(batch, a_chain_in_the_wrong_order_fails_where_single_calls_would)
 {
 	struct scene s = scene_open(PAGES + 1, NULL);
 	struct pagemv_seg segs[2] = {
-		{ .dst = s.heap + t_page(), .src = s.heap,
+		{ .dst = s.heap + t_page(),
+		  .src = s.heap,
 		  .len_bytes = t_page() },
-		{ .dst = s.heap + t_pages(2), .src = s.heap + t_page(),
+		{ .dst = s.heap + t_pages(2),
+		  .src = s.heap + t_page(),
 		  .len_bytes = t_page() },
 	};
 	struct pagemv_result res;
@@ -395,8 +400,7 @@ static const char *movev_wrong(void *arg)
 	struct bed *b = arg;
 	const struct pagemv_move_opts opts = { .size = sizeof(opts),
 					       .flags = b->way->flags,
-					       .mechanism =
-						       b->way->mechanism };
+					       .mechanism = b->way->mechanism };
 	struct pagemv_seg segs[PAGES];
 	struct pagemv_result res;
 	const char *wrong;

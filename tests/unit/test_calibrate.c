@@ -21,8 +21,7 @@ Test(calibrate, costs_are_measured_and_told)
 	caps = caps_of(pv);
 	for (int m = PAGEMV_MECH_MOVE; m < PAGEMV_MECH_COUNT; m++) {
 		cr_expect(caps.mech[m].calibrated);
-		cr_expect(caps.mech[m].page_ns > 0 &&
-			  caps.mech[m].call_ns > 0);
+		cr_expect(caps.mech[m].page_ns > 0 && caps.mech[m].call_ns > 0);
 	}
 	/* The staging range that copies went through is kept. */
 	cr_expect(fake_mapped_bytes() <= mapped + (2u << 20));
@@ -114,7 +113,8 @@ Test(calibrate, a_mechanism_that_stops_working_is_left_at_its_default)
 		struct pagemv *pv = scene_handle(NULL);
 		struct pagemv_caps caps;
 
-		fake_add((struct fake_rule){ .call = calls[i], .nth = 5,
+		fake_add((struct fake_rule){ .call = calls[i],
+					     .nth = 5,
 					     .times = FAKE_EVER,
 					     .error = -ENOMEM });
 		cr_expect(pagemv_calibrate(pv) == 0, "%s",

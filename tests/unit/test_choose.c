@@ -37,13 +37,23 @@ Test(choose, remap_needs_leave)
 Test(choose, nothing_left_to_choose_from_is_said)
 {
 	static const struct way only_remap = {
-		"remap", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
-			PAGEMV_MECH_BIT(PAGEMV_MECH_COPY), 0, 0, 0
+		"remap",
+		0,
+		PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+			PAGEMV_MECH_BIT(PAGEMV_MECH_COPY),
+		0,
+		0,
+		0
 	};
 	static const struct way none = {
-		"none", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+		"none",
+		0,
+		PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
 			PAGEMV_MECH_BIT(PAGEMV_MECH_COPY) |
-			PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP), 0, 0, 0
+			PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP),
+		0,
+		0,
+		0
 	};
 	struct pagemv_result res;
 	struct scene s = scene_open(PAGES, &only_remap);
@@ -85,8 +95,7 @@ Test(choose, busy_remap_without_leave_changes_nothing)
 	int rc;
 
 	fake_pin(s.src + t_pages(3));
-	rc = scene_move_opts(&s, 0, PAGEMV_MECH_AUTO, PAGEMV_BUSY_REMAP,
-			     &res);
+	rc = scene_move_opts(&s, 0, PAGEMV_MECH_AUTO, PAGEMV_BUSY_REMAP, &res);
 	EXPECT_STOPPED(rc, &res, -EOPNOTSUPP, PAGEMV_REASON_LAYOUT);
 	EXPECT_SANE(rc, &res, t_pages(PAGES));
 	EXPECT_RIGHT(pages_wrong(s.heap, s.src, PAGES, &res));

@@ -126,8 +126,8 @@ static void *executable(void)
 
 static void *locked(void)
 {
-	void *addr = map(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			 -1);
+	void *addr =
+		map(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	return lock_pages(addr, PAGES) ? addr : MAP_FAILED;
 }
@@ -142,8 +142,8 @@ static void *unmapped(void)
 
 static void *unmapped_behind(void)
 {
-	char *addr = map(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			 -1);
+	char *addr =
+		map(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	munmap(addr + t_pages(2), t_pages(2));
 	return addr;
@@ -158,7 +158,7 @@ static const struct kind {
 	const char *name;
 	void *(*map)(void);
 	enum pagemv_reason reason; /* against plain memory */
-	bool itself;               /* also without anything to compare with */
+	bool itself;		   /* also without anything to compare with */
 } kinds[] = {
 	{ "plain", plain, PAGEMV_REASON_NONE, true },
 	{ "shared anonymous", shared_anonymous, PAGEMV_REASON_SHARED, true },
@@ -197,8 +197,7 @@ Test(diagnose, each_kind_of_memory_is_named)
 		bool several;
 
 		if (addr == MAP_FAILED) {
-			fprintf(stderr, "# no such memory here: %s\n",
-				k->name);
+			fprintf(stderr, "# no such memory here: %s\n", k->name);
 			continue;
 		}
 		expect_reason(k, "as source, deep",
@@ -311,14 +310,14 @@ Test(diagnose, pieces_end_at_the_borders_of_both_sides)
 	cr_expect(pmv_piece(pv, (uintptr_t)a, (uintptr_t)b, t_pages(8)) ==
 		  t_pages(8));
 	cr_expect(pmv_check(pv, (uintptr_t)a, (uintptr_t)b, t_pages(8),
-			    &several) == 0 && !several);
+			    &several) == 0 &&
+		  !several);
 	t_split_mapping(a + t_pages(3), 2);
 	t_split_mapping(b + t_pages(4), 2);
 	cr_expect(pmv_piece(pv, (uintptr_t)a, (uintptr_t)b, t_pages(8)) ==
 		  t_pages(3));
 	cr_expect(pmv_piece(pv, (uintptr_t)a + t_pages(3),
-			    (uintptr_t)b + t_pages(3), t_pages(5)) ==
-		  t_page());
+			    (uintptr_t)b + t_pages(3), t_pages(5)) == t_page());
 	cr_expect(pmv_piece(pv, (uintptr_t)a, (uintptr_t)b, t_pages(2)) ==
 		  t_pages(2));
 	pagemv_close(pv);

@@ -13,8 +13,10 @@ static int64_t count(size_t pages)
 /* EAGAIN after pages that were really moved and counted. */
 static struct fake_rule partial(size_t pages)
 {
-	return (struct fake_rule){ .call = FAKE_MOVE, .error = -EAGAIN,
-				   .really = t_pages(pages), .tell = true,
+	return (struct fake_rule){ .call = FAKE_MOVE,
+				   .error = -EAGAIN,
+				   .really = t_pages(pages),
+				   .tell = true,
 				   .told = count(pages) };
 }
 
@@ -149,8 +151,9 @@ static void expect_overlap(const char *release, long shift, size_t n)
 Test(engine, overlapping_moves_are_as_memmove)
 {
 	static const char *const releases[] = { "6.12.50", "6.18.44" };
-	static const long shifts[] = { -15, -8, -7, -3, -1, 0, 1, 2, 5, 7,
-				       8, 11 };
+	static const long shifts[] = {
+		-15, -8, -7, -3, -1, 0, 1, 2, 5, 7, 8, 11
+	};
 
 	for (size_t i = 0; i < T_COUNT(releases); i++)
 		for (size_t j = 0; j < T_COUNT(shifts); j++)
@@ -203,8 +206,8 @@ Test(engine, bad_arguments_change_nothing)
 				     cases[i].len, NULL, &res);
 
 		EXPECT_STOPPED(rc, &res, -EINVAL, cases[i].reason);
-		cr_expect(res.left_bytes == cases[i].len &&
-			  res.left_off == 0 && res.moved_bytes == 0);
+		cr_expect(res.left_bytes == cases[i].len && res.left_off == 0 &&
+			  res.moved_bytes == 0);
 	}
 	EXPECT_RIGHT(t_check_absent(s.heap, PAGES));
 	EXPECT_RIGHT(t_check_range(s.src, PAGES, 1));
@@ -224,8 +227,8 @@ Test(engine, options_are_checked)
 	o[4].size = 4;
 	for (size_t i = 0; i < T_COUNT(o); i++) {
 		memset(&rq, 0, sizeof(rq));
-		cr_expect(pmv_request_opts(&rq, &o[i],
-					   PAGEMV_MOVE_FLAGS_ALL) == -EINVAL,
+		cr_expect(pmv_request_opts(&rq, &o[i], PAGEMV_MOVE_FLAGS_ALL) ==
+				  -EINVAL,
 			  "case %zu", i);
 		cr_expect(rq.flags == 0 && rq.mechanism == 0 && rq.busy == 0);
 	}

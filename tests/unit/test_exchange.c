@@ -46,8 +46,7 @@ static int exchange(struct pair *p, uint32_t more, struct pagemv_result *res)
 	};
 
 	memset(res, 0xa5, sizeof(*res));
-	return pagemv_exchange(p->s.pv, p->a, p->b, t_pages(PAGES), &opts,
-			       res);
+	return pagemv_exchange(p->s.pv, p->a, p->b, t_pages(PAGES), &opts, res);
 }
 
 /* REPLACE is not for exchange. */
@@ -185,18 +184,19 @@ static void expect_stopped_exchange(unsigned int move, size_t at)
 	struct pagemv_result res;
 	int rc;
 
-	fake_add((struct fake_rule){ .call = FAKE_MOVE, .nth = move,
-				     .error = -EAGAIN, .really = t_pages(at),
+	fake_add((struct fake_rule){ .call = FAKE_MOVE,
+				     .nth = move,
+				     .error = -EAGAIN,
+				     .really = t_pages(at),
 				     .tell = at > 0,
 				     .told = (int64_t)t_pages(at) });
 	fake_fail(FAKE_MOVE, move + 1, -ENOMEM);
 	rc = exchange(&p, 0, &res);
 	EXPECT_STOPPED(rc, &res, -ENOMEM, PAGEMV_REASON_NO_MEMORY);
 	EXPECT_RIGHT(pair_wrong(&p, rc, &res));
-	cr_expect(res.left_off == t_pages(at) &&
-		  res.moved_bytes == t_pages(at),
-		  "move %u stops at %zu: moved %zu, left from %zu on", move,
-		  at, res.moved_bytes, res.left_off);
+	cr_expect(res.left_off == t_pages(at) && res.moved_bytes == t_pages(at),
+		  "move %u stops at %zu: moved %zu, left from %zu on", move, at,
+		  res.moved_bytes, res.left_off);
 	cr_expect(res.stray == NULL);
 	fake_behave();
 	scene_close(&p.s);
@@ -219,8 +219,7 @@ Test(exchange, a_pinned_page_on_either_side_stops_it)
 
 			fake_pin((side ? p.b : p.a) + t_pages(at));
 			rc = exchange(&p, 0, &res);
-			EXPECT_STOPPED(rc, &res, -EBUSY,
-				       PAGEMV_REASON_PINNED);
+			EXPECT_STOPPED(rc, &res, -EBUSY, PAGEMV_REASON_PINNED);
 			EXPECT_RIGHT(pair_wrong(&p, rc, &res));
 			cr_expect(res.left_off == t_pages(at));
 			fake_behave();
@@ -237,8 +236,7 @@ Test(exchange, a_hole_stops_it_and_leaves_both_sides)
 	t_drop(p.b + t_pages(3), 1);
 	rc = exchange(&p, 0, &res);
 	EXPECT_STOPPED(rc, &res, -ENOENT, PAGEMV_REASON_HOLE);
-	cr_expect(res.left_off == t_pages(3) &&
-		  res.moved_bytes == t_pages(3));
+	cr_expect(res.left_off == t_pages(3) && res.moved_bytes == t_pages(3));
 	EXPECT_RIGHT(t_check_range(p.a, 3, PAGES + 1));
 	EXPECT_RIGHT(t_check_range(p.a + t_pages(3), PAGES - 3, 4));
 	EXPECT_RIGHT(t_check_absent(p.b + t_pages(3), 1));
@@ -274,8 +272,10 @@ Test(exchange, a_store_in_between_leaves_pages_stray_but_whole)
 	int rc;
 
 	/* Between the first move and the second, which then fails. */
-	fake_add((struct fake_rule){ .call = FAKE_MOVE, .nth = 2,
-				     .before = touch, .arg = p.a,
+	fake_add((struct fake_rule){ .call = FAKE_MOVE,
+				     .nth = 2,
+				     .before = touch,
+				     .arg = p.a,
 				     .error = -ENOMEM });
 	rc = exchange(&p, 0, &res);
 	EXPECT_STOPPED(rc, &res, -EEXIST, PAGEMV_REASON_RACED);
@@ -285,8 +285,8 @@ Test(exchange, a_store_in_between_leaves_pages_stray_but_whole)
 	EXPECT_RIGHT(t_check(p.a, 77, 1));
 	EXPECT_RIGHT(t_check_range(res.stray, PAGES, 1));
 	t_drop(p.a, 1);
-	places[2] = (struct sweep_place){ res.stray,
-					  res.stray_bytes / t_page() };
+	places[2] =
+		(struct sweep_place){ res.stray, res.stray_bytes / t_page() };
 	EXPECT_RIGHT(sweep_lost(places, 3, 2 * PAGES, 0));
 	take_stray(&res);
 	scene_close(&p.s);

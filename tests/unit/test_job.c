@@ -16,12 +16,14 @@ struct bed {
 static void bed_open(struct bed *b, size_t pages)
 {
 	memset(b, 0, sizeof(*b));
-	b->rq = (struct pmv_request){ .src = SRC, .dst = DST,
+	b->rq = (struct pmv_request){ .src = SRC,
+				      .dst = DST,
 				      .len = t_pages(pages) };
 	b->job.pv = scene_handle(NULL);
 	b->job.rq = &b->rq;
 	b->job.res = &b->res;
-	b->span = (struct pmv_span){ .src = SRC, .dst = DST,
+	b->span = (struct pmv_span){ .src = SRC,
+				     .dst = DST,
 				     .len = t_pages(pages) };
 }
 
@@ -34,8 +36,7 @@ Test(job, advancing_is_progress)
 	b.job.invalid_seen = true;
 	pmv_advance(&b.job, &b.span, t_pages(3));
 	cr_expect(b.span.src == SRC + t_pages(3) &&
-		  b.span.dst == DST + t_pages(3) &&
-		  b.span.len == t_pages(5));
+		  b.span.dst == DST + t_pages(3) && b.span.len == t_pages(5));
 	cr_expect(b.job.idle == 0 && !b.job.invalid_seen);
 	pagemv_close(b.job.pv);
 }

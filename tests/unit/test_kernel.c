@@ -9,9 +9,9 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#define MOVE PAGEMV_MECH_MOVE
+#define MOVE  PAGEMV_MECH_MOVE
 #define REMAP PAGEMV_MECH_REMAP
-#define COPY PAGEMV_MECH_COPY
+#define COPY  PAGEMV_MECH_COPY
 
 static struct pagemv_caps caps_of(struct pagemv *pv)
 {
@@ -50,7 +50,8 @@ static void expect_lacking(const struct pagemv_caps *caps,
 
 static void refuse_device(int error)
 {
-	fake_add((struct fake_rule){ .call = FAKE_OPEN, .error = error,
+	fake_add((struct fake_rule){ .call = FAKE_OPEN,
+				     .error = error,
 				     .path = "/dev/userfaultfd",
 				     .times = FAKE_EVER });
 }
@@ -92,8 +93,7 @@ Test(kernel, from_any_refusal_the_next_way_is_tried)
 			  "refused with %d", refusals[i]);
 		cr_expect(caps.uffd_errors[PAGEMV_UFFD_USER_MODE] ==
 			  refusals[i]);
-		cr_expect(caps.uffd_errors[PAGEMV_UFFD_DEVICE] ==
-			  refusals[i]);
+		cr_expect(caps.uffd_errors[PAGEMV_UFFD_DEVICE] == refusals[i]);
 		cr_expect(caps.mech[MOVE].available);
 		fake_behave();
 	}
@@ -125,9 +125,8 @@ static void expect_all_refused(int user, int device, int full,
 	fake_refuse(FAKE_UFFD_FULL, full);
 	caps = probe(NULL);
 	cr_expect(caps.uffd_how == PAGEMV_UFFD_NONE);
-	cr_expect(!(caps.facilities &
-		    (PAGEMV_HAS_UFFD | PAGEMV_HAS_QUIET |
-		     PAGEMV_HAS_PIN_CHECK)));
+	cr_expect(!(caps.facilities & (PAGEMV_HAS_UFFD | PAGEMV_HAS_QUIET |
+				       PAGEMV_HAS_PIN_CHECK)));
 	expect_lacking(&caps, MOVE, reason, error);
 	cr_expect(caps.mech[COPY].available && caps.mech[REMAP].available);
 	fake_behave();
@@ -198,8 +197,7 @@ Test(kernel, userfaultfd_is_left_alone_on_request)
 					 .flags = PAGEMV_OPEN_NO_UFFD };
 	struct pagemv_caps caps = probe(&opts);
 
-	cr_expect(fake_count(FAKE_UFFD_USER) + fake_count(FAKE_UFFD_FULL) ==
-		  0);
+	cr_expect(fake_count(FAKE_UFFD_USER) + fake_count(FAKE_UFFD_FULL) == 0);
 	for (int how = 1; how < PAGEMV_UFFD_HOW_COUNT; how++)
 		cr_expect(caps.uffd_errors[how] == 1);
 	expect_lacking(&caps, MOVE, PAGEMV_REASON_DISABLED, 0);
@@ -277,8 +275,8 @@ Test(kernel, a_move_that_lies_is_not_used)
 {
 	struct pagemv_caps caps;
 
-	fake_add((struct fake_rule){ .call = FAKE_MOVE, .lie = true,
-				     .times = FAKE_EVER });
+	fake_add((struct fake_rule){
+		.call = FAKE_MOVE, .lie = true, .times = FAKE_EVER });
 	caps = probe(NULL);
 	cr_expect(!caps.mech[MOVE].available);
 	cr_expect(caps.mech[MOVE].reason == PAGEMV_REASON_UNEXPECTED);
@@ -314,7 +312,8 @@ Test(kernel, a_miscount_does_not_cost_the_mechanism)
 	for (unsigned int i = 1; i <= n; i++) {
 		struct pagemv_caps caps;
 
-		fake_add((struct fake_rule){ .call = FAKE_MOVE, .nth = i,
+		fake_add((struct fake_rule){ .call = FAKE_MOVE,
+					     .nth = i,
 					     .error = -EEXIST,
 					     .really = FAKE_ALL,
 					     .tell = true,
@@ -398,8 +397,8 @@ Test(kernel, an_mremap_that_lies_is_not_used)
 {
 	struct pagemv_caps caps;
 
-	fake_add((struct fake_rule){ .call = FAKE_MREMAP, .lie = true,
-				     .times = FAKE_EVER });
+	fake_add((struct fake_rule){
+		.call = FAKE_MREMAP, .lie = true, .times = FAKE_EVER });
 	caps = probe(NULL);
 	expect_lacking(&caps, REMAP, PAGEMV_REASON_UNEXPECTED, 0);
 }
@@ -490,8 +489,8 @@ Test(kernel, where_swap_cannot_be_told_such_kernels_do_not_move)
 		.call = FAKE_OPEN, .path = swaps, .error = -ENOENT }));
 	cr_expect(!moves_when_swaps_fails((struct fake_rule){
 		.call = FAKE_OPEN, .path = swaps, .error = -EACCES }));
-	cr_expect(!moves_when_swaps_fails((struct fake_rule){
-		.call = FAKE_READ, .error = -EIO }));
+	cr_expect(!moves_when_swaps_fails(
+		(struct fake_rule){ .call = FAKE_READ, .error = -EIO }));
 	/* No /proc at all says nothing of swap. */
 	cr_expect(!moves_when_swaps_fails((struct fake_rule){
 		.call = FAKE_OPEN, .path = "/proc/", .error = -ENOENT }));
@@ -539,9 +538,8 @@ Test(kernel, without_proc_pages_move)
 		int rc = scene_move_opts(&s, PAGEMV_MOVE_MAY_REMAP, by[i], 0,
 					 &res);
 
-		cr_expect(rc == 0, "%s: %d (%s)",
-			  pagemv_mechanism_name(by[i]), rc,
-			  pagemv_reason_string(res.reason));
+		cr_expect(rc == 0, "%s: %d (%s)", pagemv_mechanism_name(by[i]),
+			  rc, pagemv_reason_string(res.reason));
 		EXPECT_RIGHT(t_check_range(s.heap, 8, 1));
 		t_drop(s.heap, 8);
 		t_fill_range(s.src, 8, 1);
@@ -571,8 +569,10 @@ Test(kernel, the_size_of_huge_pages_is_read_with_care)
 	cr_expect(huge_size("0\n") == 0);
 	cr_expect(huge_size("3000000\n") == 0, "no power of two");
 	cr_expect(huge_size("1024\n") == 0, "less than a page");
-	fake_add((struct fake_rule){ .call = FAKE_OPEN, .error = -ENOENT,
-				     .path = "/sys/", .times = FAKE_EVER });
+	fake_add((struct fake_rule){ .call = FAKE_OPEN,
+				     .error = -ENOENT,
+				     .path = "/sys/",
+				     .times = FAKE_EVER });
 	cr_expect(probe(NULL).huge_page_bytes == 0);
 }
 
@@ -614,7 +614,8 @@ static void note(void *arg, enum pagemv_log_level level, const char *line)
 Test(kernel, a_known_bad_kernel_and_a_fallback_are_logged)
 {
 	struct lines l = { { 0 }, "" };
-	struct pagemv_open_opts opts = { .size = sizeof(opts), .log = note,
+	struct pagemv_open_opts opts = { .size = sizeof(opts),
+					 .log = note,
 					 .log_arg = &l };
 
 	fake_release("6.12.50");

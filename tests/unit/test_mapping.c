@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#define MAPS "/proc/self/maps"
+#define MAPS  "/proc/self/maps"
 #define SMAPS "/proc/self/smaps"
 
 static struct pagemv *without_query(void)
@@ -69,9 +69,8 @@ Test(mapping, query_and_maps_agree_about_every_mapping)
 	cr_assert(f.n > 10);
 	for (size_t i = 0; i < f.n; i++) {
 		const struct pmv_mapping *m = &f.all[i];
-		const uintptr_t at[] = { m->start, m->start + 1,
-					 m->end - 1, m->end,
-					 m->start - t_page() };
+		const uintptr_t at[] = { m->start, m->start + 1, m->end - 1,
+					 m->end, m->start - t_page() };
 
 		for (size_t j = 0; j < T_COUNT(at); j++, asked++) {
 			struct pmv_mapping q = { 0 }, r = { 0 };
@@ -85,9 +84,9 @@ Test(mapping, query_and_maps_agree_about_every_mapping)
 			if (by_reading == 1 && r.flags & PMV_MAP_SPECIAL)
 				continue;
 			cr_expect(by_query == by_reading && same(&q, &r),
-				  "at %lx: %d %lx-%lx %x, %d %lx-%lx %x",
-				  at[j], by_query, q.start, q.end, q.flags,
-				  by_reading, r.start, r.end, r.flags);
+				  "at %lx: %d %lx-%lx %x, %d %lx-%lx %x", at[j],
+				  by_query, q.start, q.end, q.flags, by_reading,
+				  r.start, r.end, r.flags);
 		}
 	}
 	cr_expect(asked > 50);
@@ -99,20 +98,16 @@ static void expect_found(struct pagemv *pv, char *area)
 	struct pmv_mapping m;
 
 	/* [guard][read-write][guard][read-only][guard] */
-	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(1), &m) ==
-		  1);
+	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(1), &m) == 1);
 	cr_expect(m.start == (uintptr_t)area + t_pages(1) &&
 		  m.end == m.start + t_pages(2));
 	cr_expect(m.flags == (PMV_MAP_READ | PMV_MAP_WRITE));
-	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(4), &m) ==
-		  1);
+	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(4), &m) == 1);
 	cr_expect(m.flags == PMV_MAP_READ);
-	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(3), &m) ==
-		  1);
+	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(3), &m) == 1);
 	cr_expect(m.flags == 0);
 	munmap(area + t_pages(3), t_page());
-	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(3), &m) ==
-		  1);
+	cr_expect(pmv_mapping_find(pv, (uintptr_t)area + t_pages(3), &m) == 1);
 	cr_expect(m.start == (uintptr_t)area + t_pages(4),
 		  "the next one above");
 	cr_expect(pmv_mapping_find(pv, (uintptr_t)0 - t_page(), &m) == 0);
@@ -150,8 +145,8 @@ Test(mapping, the_mapping_that_covers_or_follows_is_found_by_query)
 
 Test(mapping, a_query_that_fails_is_replaced_by_reading)
 {
-	static const int errors[] = { -ENOTTY, -EPERM, -EINVAL, -ENOMEM,
-				      -EINTR, -ENOSYS };
+	static const int errors[] = { -ENOTTY, -EPERM, -EINVAL,
+				      -ENOMEM, -EINTR, -ENOSYS };
 	struct pagemv *pv = scene_handle(NULL);
 
 	for (size_t i = 0; i < T_COUNT(errors); i++) {
@@ -182,8 +177,7 @@ Test(mapping, a_read_error_is_no_end_of_file)
 	cr_expect(pmv_mapping_find(pv, 0, &m) == -EIO);
 	fake_behave();
 	fake_fail(FAKE_READ, 2, -EINTR);
-	cr_expect(pmv_mapping_find(pv, (uintptr_t)0 - t_page(), &m) ==
-		  -EINTR);
+	cr_expect(pmv_mapping_find(pv, (uintptr_t)0 - t_page(), &m) == -EINTR);
 	pagemv_close(pv);
 	cr_expect(fake_open_fds() == 0);
 }
@@ -218,8 +212,7 @@ Test(mapping, a_deep_look_knows_locks_and_registrations)
 	cr_expect(f.all[0].flags & PMV_MAP_LOCKED);
 	cr_expect(!(f.all[0].flags & PMV_MAP_UFFD));
 	f.n = 0;
-	cr_assert(pmv_mapping_each(s.pv, (uintptr_t)s.heap, collect, &f) ==
-		  0);
+	cr_assert(pmv_mapping_each(s.pv, (uintptr_t)s.heap, collect, &f) == 0);
 	if (fake_is_real())
 		cr_expect(f.all[0].flags & PMV_MAP_UFFD);
 	unlock_pages(s.src, 4);
@@ -243,20 +236,20 @@ Test(mapping, lines_are_parsed)
 		  PMV_MAP_READ | PMV_MAP_EXEC | PMV_MAP_FILE },
 		{ "7f0000001000-7f0000003000 rw-s 00000000 00:01 77   "
 		  "/dev/zero (deleted)\n",
-		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED |
-			  PMV_MAP_FILE | PMV_MAP_ZERODEV },
+		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED | PMV_MAP_FILE |
+			  PMV_MAP_ZERODEV },
 		{ "7f0000001000-7f0000003000 rw-s 00000000 00:01 77 "
 		  "/memfd:a b (deleted)\n",
-		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED |
-			  PMV_MAP_FILE | PMV_MAP_MEMFD },
+		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED | PMV_MAP_FILE |
+			  PMV_MAP_MEMFD },
 		{ "7f0000001000-7f0000003000 rw-s 00000000 00:01 77 "
 		  "/SYSV00000000 (deleted)\n",
-		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED |
-			  PMV_MAP_FILE | PMV_MAP_SHMEM },
+		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED | PMV_MAP_FILE |
+			  PMV_MAP_SHMEM },
 		{ "7f0000001000-7f0000003000 rw-s 00000000 00:01 77 "
 		  "/dev/shm/x\n",
-		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED |
-			  PMV_MAP_FILE | PMV_MAP_SHMEM },
+		  PMV_MAP_READ | PMV_MAP_WRITE | PMV_MAP_SHARED | PMV_MAP_FILE |
+			  PMV_MAP_SHMEM },
 		{ "7f0000001000-7f0000003000 r-xp 00000000 00:00 0   "
 		  "[vdso]\n",
 		  PMV_MAP_READ | PMV_MAP_EXEC | PMV_MAP_SPECIAL },
@@ -283,8 +276,7 @@ Test(mapping, lines_are_parsed)
 Test(mapping, a_line_cut_off_by_reads_is_put_together)
 {
 	static const char text[] =
-		"00400000-00401000 r--p 00000000 fe:00 9  /bin/true\n"
-		HEAD "\n"
+		"00400000-00401000 r--p 00000000 fe:00 9  /bin/true\n" HEAD "\n"
 		"7fff00000000-7fff00001000 rw-p 00000000 00:00 0 [stack]\n";
 
 	for (size_t chunk = 1; chunk < 130; chunk++) {
@@ -327,42 +319,54 @@ Test(mapping, a_very_long_path_does_not_hide_the_next_line)
 Test(mapping, lines_that_are_no_mappings_are_passed_over)
 {
 	static const char *const odd[] = {
-		"", "\n", "garbage\n", "7f0000001000\n", "7f0000001000-\n",
-		"7f0000001000-7f0000003000\n", "7f0000001000-7f0000003000 rw\n",
-		"-7f00 rw-p\n", "zz-7f0000003000 rw-p 0 00:00 0\n",
-		"Size:   8 kB\n", "VmFlags:\n", "VmFlags: rd wr\n",
-		"ProtectionKey:\n", " \n", "7f0000001000-7f00000",
+		"",
+		"\n",
+		"garbage\n",
+		"7f0000001000\n",
+		"7f0000001000-\n",
+		"7f0000001000-7f0000003000\n",
+		"7f0000001000-7f0000003000 rw\n",
+		"-7f00 rw-p\n",
+		"zz-7f0000003000 rw-p 0 00:00 0\n",
+		"Size:   8 kB\n",
+		"VmFlags:\n",
+		"VmFlags: rd wr\n",
+		"ProtectionKey:\n",
+		" \n",
+		"7f0000001000-7f00000",
 	};
 
 	for (size_t i = 0; i < T_COUNT(odd); i++) {
 		struct pmv_mapping m;
 
-		cr_expect(parse(odd[i], 3, 0, &m) == 0, "case %zu: %lx-%lx",
-			  i, m.start, m.end);
+		cr_expect(parse(odd[i], 3, 0, &m) == 0, "case %zu: %lx-%lx", i,
+			  m.start, m.end);
 	}
 }
 
 Test(mapping, flags_of_smaps_belong_to_the_mapping_before_them)
 {
-	static const char text[] =
-		"1000-2000 rw-p 00000000 00:00 0\n"
-		"Size: 4 kB\n"
-		"ProtectionKey:         3\n"
-		"VmFlags: rd wr mr mw me lo ac sd \n"
-		"2000-3000 rw-p 00000000 00:00 0\n"
-		"VmFlags: rd wr mr mw me uw ac sd\n"
-		"3000-4000 rw-p 00000000 00:00 0\n"
-		"VmFlags: rd wr de ht\n"
-		"4000-5000 rw-p 00000000 00:00 0\n"
-		"VmFlags: rd wr io pf dd\n"
-		"5000-6000 rw-p 00000000 00:00 0\n"
-		"ProtectionKey: 15\n";
+	static const char text[] = "1000-2000 rw-p 00000000 00:00 0\n"
+				   "Size: 4 kB\n"
+				   "ProtectionKey:         3\n"
+				   "VmFlags: rd wr mr mw me lo ac sd \n"
+				   "2000-3000 rw-p 00000000 00:00 0\n"
+				   "VmFlags: rd wr mr mw me uw ac sd\n"
+				   "3000-4000 rw-p 00000000 00:00 0\n"
+				   "VmFlags: rd wr de ht\n"
+				   "4000-5000 rw-p 00000000 00:00 0\n"
+				   "VmFlags: rd wr io pf dd\n"
+				   "5000-6000 rw-p 00000000 00:00 0\n"
+				   "ProtectionKey: 15\n";
 	static const struct {
 		uint32_t flags;
 		int pkey;
 	} expected[] = {
-		{ PMV_MAP_LOCKED, 3 }, { PMV_MAP_UFFD, 0 },
-		{ PMV_MAP_HUGETLB, 0 }, { PMV_MAP_SPECIAL, 0 }, { 0, 15 },
+		{ PMV_MAP_LOCKED, 3 },
+		{ PMV_MAP_UFFD, 0 },
+		{ PMV_MAP_HUGETLB, 0 },
+		{ PMV_MAP_SPECIAL, 0 },
+		{ 0, 15 },
 	};
 
 	for (size_t chunk = 1; chunk < 40; chunk += 13) {
@@ -374,10 +378,10 @@ Test(mapping, flags_of_smaps_belong_to_the_mapping_before_them)
 		cr_assert(pmv_mapping_each(pv, 0, collect, &f) == 0);
 		cr_assert(f.n == 5);
 		for (size_t i = 0; i < 5; i++)
-			cr_expect(f.all[i].flags ==
-					  (expected[i].flags | PMV_MAP_READ |
-					   PMV_MAP_WRITE) &&
-				  f.all[i].pkey == expected[i].pkey,
+			cr_expect(f.all[i].flags == (expected[i].flags |
+						     PMV_MAP_READ |
+						     PMV_MAP_WRITE) &&
+					  f.all[i].pkey == expected[i].pkey,
 				  "%zu: 0x%x, key %d", i, f.all[i].flags,
 				  f.all[i].pkey);
 		fake_behave();
@@ -407,8 +411,10 @@ Test(mapping, what_cannot_be_opened_is_done_without)
 {
 	struct pagemv *pv;
 
-	fake_add((struct fake_rule){ .call = FAKE_OPEN, .path = MAPS,
-				     .error = -EACCES, .times = FAKE_EVER });
+	fake_add((struct fake_rule){ .call = FAKE_OPEN,
+				     .path = MAPS,
+				     .error = -EACCES,
+				     .times = FAKE_EVER });
 	pv = scene_handle(NULL);
 	cr_expect(pv->maps_fd < 0);
 	cr_expect(!(pv->facilities & PAGEMV_HAS_PROCMAP_QUERY));

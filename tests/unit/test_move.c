@@ -11,7 +11,7 @@
 /* What is special about the pages of a sweep. */
 enum trouble { NONE, IN_THE_WAY, A_HOLE, PINNED, TROUBLES };
 
-#define AT 5 /* the page that the trouble is with */
+#define AT	      5 /* the page that the trouble is with */
 #define IN_THE_WAY_ID 99
 
 struct bed {
@@ -55,7 +55,8 @@ static const char *places_wrong(const struct bed *b,
 			       : NULL;
 	if (b->trouble == NONE)
 		return pages_wrong(s->heap, s->src, PAGES, res);
-	if (b->trouble == IN_THE_WAY && !(b->way->flags & PAGEMV_MOVE_REPLACE) &&
+	if (b->trouble == IN_THE_WAY &&
+	    !(b->way->flags & PAGEMV_MOVE_REPLACE) &&
 	    !(b->way->flags & PAGEMV_MOVE_UNCHECKED) &&
 	    t_check(s->heap + t_pages(AT), IN_THE_WAY_ID, 1))
 		return "the page in the way is gone";
@@ -90,7 +91,8 @@ static const char *handle_wrong(struct bed *b)
 
 static struct pagemv_move_opts opts_of(const struct way *way)
 {
-	return (struct pagemv_move_opts){ .size = sizeof(struct pagemv_move_opts),
+	return (struct pagemv_move_opts){ .size = sizeof(
+						  struct pagemv_move_opts),
 					  .flags = way->flags,
 					  .mechanism = way->mechanism };
 }
@@ -238,8 +240,8 @@ Test(move, options_of_a_newer_version_are_told_apart)
 	EXPECT_STOPPED(rc, &res, -E2BIG, PAGEMV_REASON_BAD_OPTIONS);
 	EXPECT_SANE(rc, &res, t_pages(PAGES));
 	opts.more = 0;
-	cr_expect(pagemv_move(s.pv, s.heap, s.src, t_pages(PAGES),
-			      &opts.known, &res) == 0);
+	cr_expect(pagemv_move(s.pv, s.heap, s.src, t_pages(PAGES), &opts.known,
+			      &res) == 0);
 	scene_close(&s);
 }
 
@@ -249,8 +251,8 @@ Test(move, each_way_uses_the_mechanism_it_should)
 		const struct pagemv_move_opts opts = opts_of(&ways[i]);
 		struct scene s = scene_open(PAGES, &ways[i]);
 		struct pagemv_result res;
-		int rc = pagemv_move(s.pv, s.heap, s.src, t_pages(PAGES),
-				     &opts, &res);
+		int rc = pagemv_move(s.pv, s.heap, s.src, t_pages(PAGES), &opts,
+				     &res);
 
 		cr_expect(rc == 0, "%s: %d", ways[i].name, rc);
 		cr_expect(res.mechanisms == ways[i].uses, "%s: 0x%x",

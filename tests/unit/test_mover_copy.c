@@ -25,13 +25,12 @@ static void expect_put_back(struct scene *s, int rc,
 {
 	EXPECT_SANE(rc, res, t_pages(PAGES));
 	EXPECT_RIGHT(pages_wrong(s->heap, s->src, PAGES, res));
-	cr_expect(res->copied_bytes == t_pages(done), "%zu",
-		  res->copied_bytes);
+	cr_expect(res->copied_bytes == t_pages(done), "%zu", res->copied_bytes);
 	cr_expect(res->left_off == t_pages(done));
 	cr_expect(res->stray == NULL);
 	EXPECT_RIGHT(t_check_range(s->heap, done, 1));
-	EXPECT_RIGHT(t_check_range(s->src + t_pages(done), PAGES - done,
-				   done + 1));
+	EXPECT_RIGHT(
+		t_check_range(s->src + t_pages(done), PAGES - done, done + 1));
 }
 
 Test(mover_copy, pages_are_detached_copied_and_gone_from_the_source)
@@ -71,9 +70,9 @@ static void fail_at(struct scene *s, size_t done, int error)
 					     .really = t_pages(done),
 					     .tell = true,
 					     .told = count(done) });
-	fake_add((struct fake_rule){ .call = FAKE_COPY, .times = FAKE_EVER,
-				     .at = (uintptr_t)s->heap +
-					   t_pages(done),
+	fake_add((struct fake_rule){ .call = FAKE_COPY,
+				     .times = FAKE_EVER,
+				     .at = (uintptr_t)s->heap + t_pages(done),
 				     .error = error });
 }
 
@@ -81,9 +80,9 @@ Test(mover_copy, a_failure_in_the_middle_puts_every_page_back)
 {
 	static const struct {
 		int error, is;
-	} cases[] = { { -ENOMEM, -ENOMEM }, { -EFAULT, -EFAULT },
+	} cases[] = { { -ENOMEM, -ENOMEM },    { -EFAULT, -EFAULT },
 		      { -EPERM, -EOPNOTSUPP }, { -EAGAIN, -EAGAIN },
-		      { -EIO, -EIO }, { -ESRCH, -EINTR } };
+		      { -EIO, -EIO },	       { -ESRCH, -EINTR } };
 
 	for (size_t i = 0; i < T_COUNT(cases); i++)
 		for (size_t done = 0; done < PAGES; done++) {
@@ -147,7 +146,8 @@ Test(mover_copy, a_miscounted_way_back_is_no_race)
 					     .at = (uintptr_t)s.src,
 					     .error = -EEXIST,
 					     .really = t_pages(moved),
-					     .tell = true, .told = -EEXIST });
+					     .tell = true,
+					     .told = -EEXIST });
 		rc = copy(&s, 0, &res);
 		fake_behave();
 		cr_expect(rc == -ENOMEM, "%zu pages: %d (%s)", moved, rc,
@@ -163,8 +163,8 @@ Test(mover_copy, eagain_on_the_way_is_waited_for)
 	struct scene s = scene_open(PAGES, NULL);
 	struct pagemv_result res;
 
-	fake_add((struct fake_rule){ .call = FAKE_COPY, .times = 10,
-				     .error = -EAGAIN });
+	fake_add((struct fake_rule){
+		.call = FAKE_COPY, .times = 10, .error = -EAGAIN });
 	cr_expect(copy(&s, 0, &res) == 0);
 	cr_expect(fake_slept_ns() > 0);
 	EXPECT_RIGHT(t_check_range(s.heap, PAGES, 1));
@@ -177,8 +177,10 @@ Test(mover_copy, pages_behind_a_partial_detaching_follow)
 	struct pagemv_result res;
 	int rc;
 
-	fake_add((struct fake_rule){ .call = FAKE_MOVE, .error = -EAGAIN,
-				     .really = t_pages(3), .tell = true,
+	fake_add((struct fake_rule){ .call = FAKE_MOVE,
+				     .error = -EAGAIN,
+				     .really = t_pages(3),
+				     .tell = true,
 				     .told = count(3) });
 	rc = copy(&s, 0, &res);
 	cr_expect(rc == 0);
@@ -197,7 +199,8 @@ Test(mover_copy, a_miscounted_detaching_loses_nothing)
 		fake_add((struct fake_rule){ .call = FAKE_MOVE,
 					     .error = -EEXIST,
 					     .really = t_pages(moved),
-					     .tell = true, .told = -EEXIST });
+					     .tell = true,
+					     .told = -EEXIST });
 		rc = copy(&s, 0, &res);
 		cr_expect(rc == 0, "%zu pages: %d (%s)", moved, rc,
 			  pagemv_reason_string(res.reason));
@@ -257,7 +260,8 @@ Test(mover_copy, a_quiescent_copy_that_cannot_be_finished_is_taken_back)
 	struct pagemv_result res;
 	int rc;
 
-	fake_add((struct fake_rule){ .call = FAKE_DISCARD, .error = -EPERM,
+	fake_add((struct fake_rule){ .call = FAKE_DISCARD,
+				     .error = -EPERM,
 				     .at = (uintptr_t)s.src,
 				     .times = FAKE_EVER });
 	rc = copy(&s, PAGEMV_MOVE_QUIESCENT, &res);
@@ -330,7 +334,8 @@ Test(mover_copy, held_pages_are_taken_by_mremap)
 	struct scene s = scene_open(1, NULL);
 	struct pmv_stray stray = { 0 };
 	struct pmv_span span = { .dst = (uintptr_t)s.heap,
-				 .src = (uintptr_t)s.src, .len = t_page(),
+				 .src = (uintptr_t)s.src,
+				 .len = t_page(),
 				 .stray = &stray };
 	struct pmv_step did;
 

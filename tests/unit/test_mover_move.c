@@ -8,7 +8,8 @@ static struct pmv_step step(struct scene *s, size_t pages)
 	struct pmv_stray stray = { 0 };
 	struct pmv_span span = { .dst = (uintptr_t)s->heap,
 				 .src = (uintptr_t)s->src,
-				 .len = t_pages(pages), .stray = &stray };
+				 .len = t_pages(pages),
+				 .stray = &stray };
 
 	return pmv_mover_move.step(s->pv, &span);
 }

@@ -8,7 +8,8 @@ static struct pmv_step step(struct scene *s, uint32_t flags)
 	struct pmv_stray stray = { 0 };
 	struct pmv_span span = { .dst = (uintptr_t)s->heap,
 				 .src = (uintptr_t)s->src,
-				 .len = t_pages(s->pages), .flags = flags,
+				 .len = t_pages(s->pages),
+				 .flags = flags,
 				 .stray = &stray };
 
 	return pmv_mover_remap.step(s->pv, &span);
@@ -113,8 +114,7 @@ static void expect_detached_move(const struct fake_rule *rule)
 	scene_register(s.pv, s.src, LARGE);
 	if (rule)
 		fake_add(*rule);
-	rc = scene_move_opts(&s, PAGEMV_MOVE_MAY_REMAP |
-				     PAGEMV_MOVE_QUIESCENT,
+	rc = scene_move_opts(&s, PAGEMV_MOVE_MAY_REMAP | PAGEMV_MOVE_QUIESCENT,
 			     PAGEMV_MECH_REMAP, 0, &res);
 	fake_behave();
 	EXPECT_SANE(rc, &res, t_pages(LARGE));
@@ -137,14 +137,15 @@ Test(mover_remap, a_large_registered_source_is_detached, .timeout = 20)
 Test(mover_remap, every_failure_while_detaching_leaves_both_sides_usable,
      .timeout = 20)
 {
-	static const enum fake_call calls[] = { FAKE_REGISTER,
-						FAKE_UNREGISTER, FAKE_MREMAP };
+	static const enum fake_call calls[] = { FAKE_REGISTER, FAKE_UNREGISTER,
+						FAKE_MREMAP };
 	static const int errors[] = { -ENOMEM, -EINVAL, -EPERM, -EBUSY };
 
 	for (size_t c = 0; c < T_COUNT(calls); c++)
 		for (size_t e = 0; e < T_COUNT(errors); e++)
 			for (unsigned int nth = 1; nth < 3; nth++)
 				expect_detached_move(&(struct fake_rule){
-					.call = calls[c], .nth = nth,
+					.call = calls[c],
+					.nth = nth,
 					.error = errors[e] });
 }

@@ -196,8 +196,8 @@ static int use_in_child(void *arg)
 	    res.reason != PAGEMV_REASON_FORKED ||
 	    res.left_bytes != t_pages(s->pages))
 		return 1;
-	if (pagemv_exchange(s->pv, s->heap, s->heap + t_page(), t_page(),
-			    NULL, &res) != -ESRCH)
+	if (pagemv_exchange(s->pv, s->heap, s->heap + t_page(), t_page(), NULL,
+			    &res) != -ESRCH)
 		return 2;
 	if (pagemv_relocate(s->pv, s->heap, s->src, 10, NULL, &res) != -ESRCH)
 		return 3;
@@ -267,8 +267,8 @@ static const char *use(struct pagemv *pv, char *heap, char *src)
 	for (int m = PAGEMV_MECH_MOVE; m < PAGEMV_MECH_COUNT; m++)
 		if (caps.mech[m].available == (caps.mech[m].reason != 0))
 			return "unavailable without a reason, or the reverse";
-	if (pagemv_region_register(pv, heap, t_pages(4), NULL, &region,
-				   NULL) != 0)
+	if (pagemv_region_register(pv, heap, t_pages(4), NULL, &region, NULL) !=
+	    0)
 		return "no region";
 	rc = pagemv_move(pv, heap, src, t_pages(4), NULL, &res);
 	if (result_wrong(rc, &res, t_pages(4)))

@@ -25,22 +25,20 @@ static bool only(struct pagemv *pv, enum asked asked)
 }
 
 /* Writes the layout of a range as text: '#' for a page, '.' for a hole. */
-static void layout(const struct pagemv *pv, enum asked asked,
-		   const char *addr, size_t pages, char *text)
+static void layout(const struct pagemv *pv, enum asked asked, const char *addr,
+		   size_t pages, char *text)
 {
 	size_t i = 0;
 
 	while (i < pages) {
-		struct pmv_run run = pmv_pages_run(pv,
-						   (uintptr_t)addr +
-							   t_pages(i),
-						   t_pages(pages - i));
+		struct pmv_run run = pmv_pages_run(
+			pv, (uintptr_t)addr + t_pages(i), t_pages(pages - i));
 
 		cr_assert(run.bytes > 0 && run.bytes <= t_pages(pages - i) &&
-			  run.bytes % t_page() == 0, "run of %zu", run.bytes);
+				  run.bytes % t_page() == 0,
+			  "run of %zu", run.bytes);
 		/* What is not in core may be swapped out. */
-		cr_expect(run.known || (asked == BY_MINCORE &&
-					!run.populated));
+		cr_expect(run.known || (asked == BY_MINCORE && !run.populated));
 		memset(text + i, run.populated ? '#' : '.',
 		       run.bytes / t_page());
 		i += run.bytes / t_page();
@@ -164,7 +162,8 @@ Test(pages, short_reads_of_pagemap_are_gone_on_with)
 
 	populate(addr, "####....########");
 	cr_assert(only(pv, BY_PAGEMAP));
-	fake_add((struct fake_rule){ .call = FAKE_PREAD, .times = FAKE_EVER,
+	fake_add((struct fake_rule){ .call = FAKE_PREAD,
+				     .times = FAKE_EVER,
 				     .really = 3 * sizeof(uint64_t) });
 	layout(pv, BY_PAGEMAP, addr, 16, found);
 	cr_expect_str_eq(found, "####....########");
@@ -204,7 +203,8 @@ Test(pages, what_is_missing_is_noted_when_the_handle_is_opened)
 {
 	const uint32_t both = PAGEMV_HAS_PAGEMAP | PAGEMV_HAS_PAGEMAP_SCAN;
 
-	fake_add((struct fake_rule){ .call = FAKE_OPEN, .error = -EACCES,
+	fake_add((struct fake_rule){ .call = FAKE_OPEN,
+				     .error = -EACCES,
 				     .path = "/proc/self/pagemap",
 				     .times = FAKE_EVER });
 	expect_opened(0, both);
@@ -230,8 +230,7 @@ Test(pages, discarding_falls_back_for_locked_memory)
 	EXPECT_RIGHT(t_check_absent(addr, 2));
 	EXPECT_RIGHT(t_check_range(addr + t_pages(2), 2, 3));
 	fake_refuse(FAKE_DISCARD, -EPERM);
-	cr_expect(pmv_pages_discard(pv, (uintptr_t)addr, t_pages(4)) ==
-		  -EPERM);
+	cr_expect(pmv_pages_discard(pv, (uintptr_t)addr, t_pages(4)) == -EPERM);
 	fake_behave();
 	pagemv_close(pv);
 }
@@ -248,8 +247,7 @@ Test(pages, populating_changes_no_data)
 	EXPECT_RIGHT(t_check_range(addr, 2, 1));
 	EXPECT_RIGHT(t_check_zero(addr + t_pages(2), 2));
 	fake_refuse(FAKE_POPULATE, -EFAULT);
-	cr_expect(pmv_pages_populate(pv, (uintptr_t)addr, t_page()) ==
-		  -EFAULT);
+	cr_expect(pmv_pages_populate(pv, (uintptr_t)addr, t_page()) == -EFAULT);
 	pagemv_close(pv);
 }
 

@@ -16,9 +16,9 @@ static const struct pmv_costs costs = {
 	},
 };
 
-#define MOVE PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE)
+#define MOVE  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE)
 #define REMAP PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP)
-#define COPY PAGEMV_MECH_BIT(PAGEMV_MECH_COPY)
+#define COPY  PAGEMV_MECH_BIT(PAGEMV_MECH_COPY)
 
 static bool about(double a, double b)
 {
@@ -36,7 +36,8 @@ Test(policy, a_call_costs_its_constant_and_its_pages)
 
 Test(policy, huge_pages_cost_their_own_share)
 {
-	struct pmv_shape shape = { .pages = 1024, .huge_runs = 2,
+	struct pmv_shape shape = { .pages = 1024,
+				   .huge_runs = 2,
 				   .pages_a_huge = 512,
 				   .kind = PMV_KIND_HUGE };
 
@@ -46,7 +47,8 @@ Test(policy, huge_pages_cost_their_own_share)
 
 Test(policy, huge_pages_that_must_be_split_cost_more_than_base_pages)
 {
-	struct pmv_shape whole = { .pages = 1024, .huge_runs = 2,
+	struct pmv_shape whole = { .pages = 1024,
+				   .huge_runs = 2,
 				   .pages_a_huge = 512,
 				   .kind = PMV_KIND_HUGE };
 	struct pmv_shape more = whole;
@@ -58,7 +60,8 @@ Test(policy, huge_pages_that_must_be_split_cost_more_than_base_pages)
 
 Test(policy, whole_page_tables_help_remap_even_with_base_pages)
 {
-	struct pmv_shape shape = { .pages = 512, .huge_runs = 1,
+	struct pmv_shape shape = { .pages = 512,
+				   .huge_runs = 1,
 				   .pages_a_huge = 512,
 				   .kind = PMV_KIND_BASE };
 
@@ -109,9 +112,11 @@ Test(policy, only_candidates_are_chosen)
 Test(policy, the_defaults_prefer_move_when_small_and_remap_when_large)
 {
 	struct pmv_shape small = { .pages = 1, .checked = true };
-	struct pmv_shape large = { .pages = 512 * 64, .huge_runs = 64,
+	struct pmv_shape large = { .pages = 512 * 64,
+				   .huge_runs = 64,
 				   .pages_a_huge = 512,
-				   .kind = PMV_KIND_BASE, .checked = true };
+				   .kind = PMV_KIND_BASE,
+				   .checked = true };
 
 	cr_expect(pmv_cheapest(&pmv_default_costs, MOVE | REMAP | COPY,
 			       &small) == PAGEMV_MECH_MOVE);
@@ -172,8 +177,7 @@ Test(policy, every_reason_has_its_errno)
 				  errno_of[i],
 			  "reason %d (%s): %d, not %d", i,
 			  pagemv_reason_string((enum pagemv_reason)i),
-			  pmv_reason_errno((enum pagemv_reason)i),
-			  errno_of[i]);
+			  pmv_reason_errno((enum pagemv_reason)i), errno_of[i]);
 		cr_expect((errno_of[i] == 0) == (i == PAGEMV_REASON_NONE),
 			  "reason %d is not in the table of this test", i);
 	}

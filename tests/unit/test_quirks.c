@@ -7,11 +7,11 @@
 
 #include "t.h"
 
-#define MISCOUNT PAGEMV_QUIRK_MISCOUNT
-#define HUGE_MOVE PAGEMV_QUIRK_HUGE_MOVE
+#define MISCOUNT   PAGEMV_QUIRK_MISCOUNT
+#define HUGE_MOVE  PAGEMV_QUIRK_HUGE_MOVE
 #define HUGE_PAGES PAGEMV_QUIRK_HUGE_PAGES
-#define SWAP PAGEMV_QUIRK_SWAP
-#define ZERO_PAGE PAGEMV_QUIRK_ZERO_PAGE
+#define SWAP	   PAGEMV_QUIRK_SWAP
+#define ZERO_PAGE  PAGEMV_QUIRK_ZERO_PAGE
 
 static uint32_t quirks_of(const char *release)
 {
@@ -102,9 +102,10 @@ Test(quirks, each_border_is_where_the_fix_is)
 
 Test(quirks, kernels_without_move_have_none)
 {
-	static const char *const releases[] = { "6.1.0-25-amd64", "6.1.158",
-						"6.6.0", "6.6.117", "5.15.0",
-						"5.4.0", "" };
+	static const char *const releases[] = {
+		"6.1.0-25-amd64", "6.1.158", "6.6.0", "6.6.117",
+		"5.15.0",	  "5.4.0",   ""
+	};
 
 	for (size_t i = 0; i < T_COUNT(releases); i++)
 		cr_expect(quirks_of(releases[i]) == 0, "%s", releases[i]);
@@ -112,6 +113,6 @@ Test(quirks, kernels_without_move_have_none)
 
 Test(quirks, all_of_them_are_known_to_callers)
 {
-	cr_expect(PAGEMV_QUIRKS_ALL == (MISCOUNT | HUGE_MOVE | HUGE_PAGES |
-					SWAP | ZERO_PAGE));
+	cr_expect(PAGEMV_QUIRKS_ALL ==
+		  (MISCOUNT | HUGE_MOVE | HUGE_PAGES | SWAP | ZERO_PAGE));
 }

@@ -99,8 +99,9 @@ Test(region, thousands_in_any_order_are_found, .timeout = 60)
 {
 	static struct pagemv_region *regions[MANY];
 	static unsigned int order[MANY];
-	static const struct way no_uffd = { "", PAGEMV_OPEN_NO_UFFD, 0, 0, 0,
-					    0 };
+	static const struct way no_uffd = {
+		"", PAGEMV_OPEN_NO_UFFD, 0, 0, 0, 0
+	};
 	struct pagemv *pv = scene_handle(&no_uffd);
 	char *area = t_map(2 * MANY);
 	size_t found = 0;
@@ -108,8 +109,8 @@ Test(region, thousands_in_any_order_are_found, .timeout = 60)
 	shuffle(order, MANY);
 	/* A page each, with a page between them. */
 	for (unsigned int i = 0; i < MANY; i++)
-		regions[order[i]] = scene_register(
-			pv, area + t_pages(2 * order[i]), 1);
+		regions[order[i]] =
+			scene_register(pv, area + t_pages(2 * order[i]), 1);
 	for (unsigned int i = 0; i < MANY; i++)
 		found += holds(pv, area + t_pages(2 * i), 1) &&
 			 !holds(pv, area + t_pages(2 * i + 1), 1) &&
@@ -120,7 +121,8 @@ Test(region, thousands_in_any_order_are_found, .timeout = 60)
 		cr_expect(pagemv_region_unregister(regions[order[i]]) == 0);
 	for (unsigned int i = 0; i < MANY; i++)
 		cr_expect(holds(pv, area + t_pages(2 * order[i]), 1) ==
-				  (i >= MANY / 2), "%u", i);
+				  (i >= MANY / 2),
+			  "%u", i);
 	pagemv_close(pv);
 }
 
@@ -147,11 +149,11 @@ Test(region, touching_is_less_than_holding)
 
 	scene_register(pv, at, 4);
 	cr_expect(pmv_region_touches(pv, (uintptr_t)area, t_pages(3)));
-	cr_expect(pmv_region_touches(pv, (uintptr_t)at + t_pages(3),
-				     t_pages(3)));
+	cr_expect(
+		pmv_region_touches(pv, (uintptr_t)at + t_pages(3), t_pages(3)));
 	cr_expect(!pmv_region_touches(pv, (uintptr_t)area, t_pages(2)));
-	cr_expect(!pmv_region_touches(pv, (uintptr_t)at + t_pages(4),
-				      t_page()));
+	cr_expect(
+		!pmv_region_touches(pv, (uintptr_t)at + t_pages(4), t_page()));
 	pagemv_close(pv);
 }
 
@@ -170,20 +172,18 @@ Test(region, arguments_are_checked)
 	expect_refused(pv, (void *)-t_page(), t_pages(2), -EINVAL,
 		       PAGEMV_REASON_WRAPS);
 	t_unmap(gone, 4);
-	expect_refused(pv, gone, t_pages(4), -ENOENT,
-		       PAGEMV_REASON_UNMAPPED);
-	expect_refused(pv, area, t_pages(6), -EINVAL,
-		       PAGEMV_REASON_NO_ACCESS);
+	expect_refused(pv, gone, t_pages(4), -ENOENT, PAGEMV_REASON_UNMAPPED);
+	expect_refused(pv, area, t_pages(6), -EINVAL, PAGEMV_REASON_NO_ACCESS);
 	cr_expect(pagemv_region_register(pv, area, t_page(), NULL, NULL,
 					 &why) == -EINVAL);
 	cr_expect(why == PAGEMV_REASON_BAD_OPTIONS);
 	opts.flags = 1;
-	cr_expect(pagemv_region_register(pv, area, t_page(), &opts, &r,
-					 &why) == -EINVAL);
+	cr_expect(pagemv_region_register(pv, area, t_page(), &opts, &r, &why) ==
+		  -EINVAL);
 	opts.flags = 0;
 	opts.reserved = 1;
-	cr_expect(pagemv_region_register(pv, area, t_page(), &opts, &r,
-					 NULL) == -EINVAL);
+	cr_expect(pagemv_region_register(pv, area, t_page(), &opts, &r, NULL) ==
+		  -EINVAL);
 	cr_expect(pagemv_region_register(NULL, area, t_page(), NULL, &r,
 					 &why) == -EINVAL);
 	cr_expect(!holds(pv, area, 1));
@@ -238,8 +238,7 @@ Test(region, a_registration_that_fails_half_way_is_taken_back)
 	fake_add((struct fake_rule){ .call = FAKE_REGISTER,
 				     .really = t_pages(2),
 				     .error = -ENOMEM });
-	expect_refused(pv, area, t_pages(4), -ENOMEM,
-		       PAGEMV_REASON_NO_MEMORY);
+	expect_refused(pv, area, t_pages(4), -ENOMEM, PAGEMV_REASON_NO_MEMORY);
 	cr_expect(!t_mapping_has_flag(area, "uw"));
 	fake_behave();
 	pagemv_close(pv);

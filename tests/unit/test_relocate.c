@@ -27,8 +27,8 @@ static const char *stamps_wrong(const unsigned char *at, size_t bytes)
 	for (size_t i = 0; i < bytes; i++) {
 		if (at[i] == stamp(i))
 			continue;
-		snprintf(text, sizeof(text), "byte %zu is %u, not %u", i,
-			 at[i], stamp(i));
+		snprintf(text, sizeof(text), "byte %zu is %u, not %u", i, at[i],
+			 stamp(i));
 		return text;
 	}
 	return NULL;
@@ -84,7 +84,7 @@ static void expect_relocated(size_t dst_off, size_t src_off, size_t bytes,
 		  dst_off, rc, pagemv_reason_string(res.reason));
 	EXPECT_SANE(rc, &res, bytes);
 	cr_expect(res.copied_bytes == copied &&
-		  res.moved_bytes == bytes - copied,
+			  res.moved_bytes == bytes - copied,
 		  "%zu bytes %zu -> %zu: copied %zu, not %zu", bytes, src_off,
 		  dst_off, res.copied_bytes, copied);
 	EXPECT_RIGHT(stamps_wrong(j.dst, bytes));
@@ -178,8 +178,8 @@ static void expect_overlap(size_t from, size_t to, size_t bytes)
 
 	write_stamps(src, bytes);
 	rc = pagemv_relocate(s.pv, dst, src, bytes, NULL, &res);
-	cr_expect(rc == 0, "%zu bytes %zu -> %zu: %d (%s)", bytes, from, to,
-		  rc, pagemv_reason_string(res.reason));
+	cr_expect(rc == 0, "%zu bytes %zu -> %zu: %d (%s)", bytes, from, to, rc,
+		  pagemv_reason_string(res.reason));
 	EXPECT_SANE(rc, &res, bytes);
 	EXPECT_RIGHT(stamps_wrong(dst, bytes));
 	scene_close(&s);
@@ -302,8 +302,7 @@ Test(relocate, what_cannot_be_relocated_is_refused_untouched)
 		{ j.dst, none, 10, 0, PAGEMV_REASON_NO_ACCESS },
 		{ none, j.src, 10, 0, PAGEMV_REASON_NO_ACCESS },
 		{ other, j.src, t_page(), 0, PAGEMV_REASON_NOT_REGISTERED },
-		{ j.dst, j.src, t_page(), 1u << 31,
-		  PAGEMV_REASON_BAD_OPTIONS },
+		{ j.dst, j.src, t_page(), 1u << 31, PAGEMV_REASON_BAD_OPTIONS },
 	};
 
 	for (size_t i = 0; i < T_COUNT(cases); i++) {

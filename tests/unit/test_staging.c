@@ -24,8 +24,7 @@ Test(staging, a_fresh_one_is_kept_for_the_next)
 	fake_forget_counts();
 	b = take(&s);
 	cr_expect(b.base == a.base);
-	cr_expect(fake_count(FAKE_MMAP) == 0 && fake_count(FAKE_REGISTER) ==
-		  0);
+	cr_expect(fake_count(FAKE_MMAP) == 0 && fake_count(FAKE_REGISTER) == 0);
 	pmv_staging_give(s.pv, &b, true);
 	scene_close(&s);
 }

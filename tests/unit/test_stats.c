@@ -80,8 +80,8 @@ Test(stats, mechanisms_are_counted_apart)
 	cr_assert(scene_move_opts(&s, 0, PAGEMV_MECH_COPY, 0, &res) == 0);
 	t_drop(s.heap, 4);
 	t_fill_range(s.src, 4, 1);
-	cr_assert(scene_move_opts(&s, PAGEMV_MOVE_MAY_REMAP,
-				  PAGEMV_MECH_REMAP, 0, &res) == 0);
+	cr_assert(scene_move_opts(&s, PAGEMV_MOVE_MAY_REMAP, PAGEMV_MECH_REMAP,
+				  0, &res) == 0);
 	stats = stats_of(&s);
 	cr_expect(stats.calls == 2);
 	cr_expect(stats.moved_by[PAGEMV_MECH_COPY] == t_pages(4));
@@ -124,7 +124,7 @@ Test(stats, no_more_is_written_than_the_caller_knows)
 }
 
 #define THREADS 40
-#define EACH 1000
+#define EACH	1000
 
 static void *count_many(void *arg)
 {
@@ -139,8 +139,7 @@ Test(stats, more_threads_than_shards_lose_no_count)
 	pthread_t t[THREADS];
 
 	for (int i = 0; i < THREADS; i++)
-		cr_assert(pthread_create(&t[i], NULL, count_many, &stats) ==
-			  0);
+		cr_assert(pthread_create(&t[i], NULL, count_many, &stats) == 0);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
 	cr_expect(pmv_stats_sum(&stats, PMV_HOLES) == 3ul * THREADS * EACH);

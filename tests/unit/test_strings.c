@@ -18,8 +18,9 @@ Test(strings, every_reason_has_its_own_text)
 		cr_assert(text != NULL && *text != '\0', "reason %d", i);
 		cr_expect(strcmp(text, unknown) != 0, "reason %d", i);
 		for (int j = 0; j < i; j++)
-			cr_expect(strcmp(text, pagemv_reason_string(
-						(enum pagemv_reason)j)) != 0,
+			cr_expect(strcmp(text,
+					 pagemv_reason_string(
+						 (enum pagemv_reason)j)) != 0,
 				  "reasons %d and %d", i, j);
 	}
 }
@@ -28,7 +29,7 @@ Test(strings, unknown_reasons_have_text_too)
 {
 	cr_expect(pagemv_reason_string(PAGEMV_REASON_COUNT) != NULL);
 	cr_expect(pagemv_reason_string((enum pagemv_reason)1000000) != NULL);
-	cr_expect(pagemv_reason_string((enum pagemv_reason)-1) != NULL);
+	cr_expect(pagemv_reason_string((enum pagemv_reason) - 1) != NULL);
 }
 
 Test(strings, every_errno_of_a_reason_has_text)
@@ -48,8 +49,7 @@ Test(strings, every_errno_of_a_reason_has_text)
 
 Test(strings, an_errno_may_have_either_sign)
 {
-	cr_expect(strcmp(pagemv_strerror(-EBUSY), pagemv_strerror(EBUSY)) ==
-		  0);
+	cr_expect(strcmp(pagemv_strerror(-EBUSY), pagemv_strerror(EBUSY)) == 0);
 	cr_expect(strcmp(pagemv_strerror(0), pagemv_strerror(-EBUSY)) != 0);
 	cr_expect(pagemv_strerror(-2147483647) != NULL);
 	cr_expect(pagemv_strerror(-2147483647 - 1) != NULL);

@@ -67,8 +67,7 @@ Test(sys, mremap_takes_pages_and_leaves_the_source_mapped)
 	char *src = t_map(2), *dst = t_map(2);
 
 	t_fill_range(src, 2, 1);
-	cr_assert(sys->mremap((uintptr_t)src, t_pages(2), (uintptr_t)dst) ==
-		  0);
+	cr_assert(sys->mremap((uintptr_t)src, t_pages(2), (uintptr_t)dst) == 0);
 	cr_expect(t_check_range(dst, 2, 1) == NULL);
 	cr_expect(t_check_absent(src, 2) == NULL);
 	src[0] = 1; /* still mapped */

@@ -12,15 +12,17 @@ static struct pmv_step answer(enum fake_call call, int error, bool tell,
 			      int64_t told)
 {
 	fake_behave();
-	fake_add((struct fake_rule){ .call = call, .error = error,
-				     .lie = error == 0, .tell = tell,
+	fake_add((struct fake_rule){ .call = call,
+				     .error = error,
+				     .lie = error == 0,
+				     .tell = tell,
 				     .told = told });
 	return (call == FAKE_MOVE ? pmv_uffd_move : pmv_uffd_copy)(
 		&fake_sys, -1, 0x10000, 0x20000, t_pages(4));
 }
 
-static void expect_step(enum fake_call call, int error, bool tell,
-			int64_t told, size_t done)
+static void expect_step(enum fake_call call, int error, bool tell, int64_t told,
+			size_t done)
 {
 	struct pmv_step step = answer(call, error, tell, told);
 
@@ -93,8 +95,7 @@ Test(uffd, each_way_of_opening_asks_the_kernel_its_own_way)
 	fake_add((struct fake_rule){ .call = FAKE_OPEN,
 				     .path = "/dev/userfaultfd",
 				     .error = -EACCES });
-	cr_expect(pmv_uffd_open(&fake_sys, PAGEMV_UFFD_DEVICE, -1) ==
-		  -EACCES);
+	cr_expect(pmv_uffd_open(&fake_sys, PAGEMV_UFFD_DEVICE, -1) == -EACCES);
 	cr_expect(fake_count(FAKE_NEW) == 0);
 	cr_expect(pmv_uffd_open(&fake_sys, 99, -1) == -EINVAL);
 	cr_expect(fake_open_fds() == 0);
@@ -113,8 +114,7 @@ Test(uffd, a_device_of_the_callers_stays_open)
 	int dev = fake_sys.open("/dev/null", O_RDWR);
 
 	fake_fail(FAKE_NEW, 1, -EPERM);
-	cr_expect(pmv_uffd_open(&fake_sys, PAGEMV_UFFD_DEVICE, dev) ==
-		  -EPERM);
+	cr_expect(pmv_uffd_open(&fake_sys, PAGEMV_UFFD_DEVICE, dev) == -EPERM);
 	cr_expect(fake_open_fds() == 1);
 	cr_expect(fake_sys.close(dev) == 0);
 }
