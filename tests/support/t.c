@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,26 @@ void *t_map(size_t pages)
 	return t_map_at(pages, t_page(), 0, false);
 }
 
+/*
+ * Where to ask for memory: low, where the kernel puts nothing by itself, and
+ * never twice at the same place. What a test unmaps stays unmapped there; in
+ * the highest gap that is large enough, the next mapping of the C library,
+ * liburcu or a sanitizer would take its place, and be lost when the test unmaps
+ * its range. ThreadSanitizer allows no such addresses.
+ */
+static void *low_address(size_t bytes)
+{
+#ifdef __SANITIZE_THREAD__
+	(void)bytes;
+	return NULL;
+#else
+	static _Atomic uintptr_t next = 0x200000000000;
+	uintptr_t gap = (uintptr_t)1 << 30;
+
+	return (void *)atomic_fetch_add(&next, bytes / gap * gap + 2 * gap);
+#endif
+}
+
 void *t_map_at(size_t pages, size_t align_bytes, size_t off_bytes, bool huge)
 {
 	size_t bytes = t_pages(pages);
@@ -101,7 +122,7 @@ void *t_map_at(size_t pages, size_t align_bytes, size_t off_bytes, bool huge)
 	uintptr_t start, at;
 	char *area, *p;
 
-	area = mmap(NULL, reserve, PROT_NONE,
+	area = mmap(low_address(reserve), reserve, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (area == MAP_FAILED)
 		t_die("reserving %zu bytes", reserve);
