@@ -25,7 +25,7 @@ Test(quirks, releases_are_parsed)
 		struct pmv_release is;
 	} cases[] = {
 		{ "6.12.9-amd64", { 6, 12, 9 } },
-		{ "6.18.44-fc-v595", { 6, 18, 44 } },
+		{ "6.18.44-local1", { 6, 18, 44 } },
 		{ "7.0-rc3", { 7, 0, 0 } },
 		{ "7.0.0-rc3+", { 7, 0, 0 } },
 		{ "6.8.0-31-generic", { 6, 8, 0 } },
