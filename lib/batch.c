@@ -271,8 +271,7 @@ static int refuse_all(struct pagemv_seg *segs, size_t n, int error,
 		segs[i].reason = PAGEMV_REASON_BAD_OPTIONS;
 		bytes += segs[i].len_bytes;
 	}
-	pmv_refuse(res, bytes, PAGEMV_REASON_BAD_OPTIONS);
-	return res->error = error;
+	return pmv_refuse_opts(res, bytes, error);
 }
 
 static int movev(struct pagemv *pv, struct pagemv_seg *segs, size_t n,

@@ -6,18 +6,6 @@
 #include "pages.h"
 #include "region.h"
 
-static enum pagemv_reason check_arguments(const struct pagemv *pv,
-					  const struct pmv_request *rq)
-{
-	if ((rq->dst | rq->src | rq->len) & (pv->page_bytes - 1))
-		return PAGEMV_REASON_MISALIGNED;
-	if (!rq->len)
-		return PAGEMV_REASON_ZERO_LENGTH;
-	if (rq->dst + rq->len < rq->dst || rq->src + rq->len < rq->src)
-		return PAGEMV_REASON_WRAPS;
-	return PAGEMV_REASON_NONE;
-}
-
 static void describe(const struct pagemv *pv, const struct pmv_request *rq,
 		     struct pmv_shape *shape)
 {
@@ -92,10 +80,10 @@ static enum pagemv_reason choose_mover(struct pmv_job *job)
 }
 
 /*
- * Overlapping ranges are moved in pieces
- * that do not overlap, except by UFFDIO_MOVE towards lower addresses, where
- * a page has left before another one arrives in its place; but not where a
- * miscount would have to be told from the page tables of both.
+ * Overlapping ranges are moved in pieces that do not overlap, except by
+ * UFFDIO_MOVE towards lower addresses, where a page has left before another
+ * one arrives in its place; but not where a miscount would have to be told
+ * from the page tables of both.
  */
 size_t pmv_chunk_bytes(const struct pmv_job *job)
 {
@@ -183,16 +171,17 @@ static void clear_dst(struct pmv_job *job)
 
 enum pagemv_reason pmv_prepare(struct pmv_job *job)
 {
+	const struct pmv_request *rq = job->rq;
 	enum pagemv_reason reason;
 
-	reason = check_arguments(job->pv, job->rq);
+	reason = pmv_argument_reason(job->pv->page_bytes, rq->dst, rq->src,
+				     rq->len);
 	if (!reason)
 		reason = choose_mover(job);
 	if (!reason)
 		reason = check_ranges(job);
 	if (!reason && job->mover->id == PAGEMV_MECH_MOVE &&
-	    job->rq->flags & PAGEMV_MOVE_REPLACE &&
-	    job->rq->dst != job->rq->src)
+	    rq->flags & PAGEMV_MOVE_REPLACE && rq->dst != rq->src)
 		clear_dst(job);
 	return reason;
 }

@@ -40,6 +40,13 @@ int pmv_refuse(struct pagemv_result *res, size_t len, enum pagemv_reason reason)
 	return res->error;
 }
 
+int pmv_refuse_opts(struct pagemv_result *res, size_t len, int error)
+{
+	pmv_refuse(res, len, PAGEMV_REASON_BAD_OPTIONS);
+	res->error = error;
+	return error;
+}
+
 PMV_HOT int pmv_request_opts(struct pmv_request *rq,
 			     const struct pagemv_move_opts *opts,
 			     uint32_t allowed)
@@ -184,10 +191,6 @@ static void finish(const struct pmv_job *job)
 		res->stray = (void *)job->stray.addr;
 		res->stray_bytes = job->stray.bytes;
 		res->stray_off = job->stray.src - job->rq->src;
-	}
-	if (pmv_likely(!res->error && res->moved_bytes == len)) {
-		res->left_off = len;
-		return;
 	}
 	if (!res->error)
 		res->left_off = len;

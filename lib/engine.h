@@ -33,6 +33,10 @@ int pmv_refuse(struct pagemv_result *res, size_t len,
 enum pagemv_reason pmv_why_not_registered(const struct pagemv *pv,
 					  uintptr_t addr, size_t bytes);
 
+/* The same for options that make no sense, of which error tells how. Returns
+ * error. */
+int pmv_refuse_opts(struct pagemv_result *res, size_t len, int error);
+
 /* Why no mechanism that the request allows can do it; NONE if one can. */
 enum pagemv_reason pmv_request_allowed(struct pagemv *pv,
 				       const struct pmv_request *rq);

@@ -125,12 +125,9 @@ static enum pagemv_reason check(struct exchange *x)
 
 	if (!pmv_alive(pv))
 		return PAGEMV_REASON_FORKED;
-	if ((x->a | x->b | x->len) & (pv->page_bytes - 1))
-		return PAGEMV_REASON_MISALIGNED;
-	if (!x->len)
-		return PAGEMV_REASON_ZERO_LENGTH;
-	if (x->a + x->len < x->a || x->b + x->len < x->b)
-		return PAGEMV_REASON_WRAPS;
+	reason = pmv_argument_reason(pv->page_bytes, x->a, x->b, x->len);
+	if (reason)
+		return reason;
 	if (x->a - x->b < x->len || x->b - x->a < x->len)
 		return PAGEMV_REASON_OVERLAP;
 	reason = pmv_check(pv, x->a, x->b, x->len, &x->several);
@@ -217,11 +214,5 @@ int pagemv_exchange(struct pagemv *pv, void *a, void *b, size_t len_bytes,
 	/* Pages skipped in the middle would be exchanged with nothing. */
 	if (rc == 0 && x.opts.busy == PAGEMV_BUSY_SKIP)
 		rc = -EINVAL;
-	if (rc == 0) {
-		rc = exchange(&x);
-	} else {
-		pmv_refuse(x.res, len_bytes, PAGEMV_REASON_BAD_OPTIONS);
-		x.res->error = rc;
-	}
-	return rc;
+	return rc == 0 ? exchange(&x) : pmv_refuse_opts(x.res, len_bytes, rc);
 }

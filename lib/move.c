@@ -22,11 +22,6 @@ PMV_HOT int pagemv_move(struct pagemv *pv, void *dst, void *src,
 				   PAGEMV_MOVE_FLAGS_ALL &
 					   ~PAGEMV_MOVE_KEEP_HEAD)
 		: -EINVAL;
-	if (pmv_likely(rc == 0)) {
-		rc = pmv_engine_move(pv, &rq, res);
-	} else {
-		pmv_refuse(res, len_bytes, PAGEMV_REASON_BAD_OPTIONS);
-		res->error = rc;
-	}
-	return rc;
+	return pmv_likely(rc == 0) ? pmv_engine_move(pv, &rq, res)
+				   : pmv_refuse_opts(res, len_bytes, rc);
 }

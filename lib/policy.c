@@ -68,6 +68,18 @@ enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
 	return best;
 }
 
+enum pagemv_reason pmv_argument_reason(size_t page_bytes, uintptr_t a,
+				       uintptr_t b, size_t len)
+{
+	if ((a | b | len) & (page_bytes - 1))
+		return PAGEMV_REASON_MISALIGNED;
+	if (!len)
+		return PAGEMV_REASON_ZERO_LENGTH;
+	if (a + len < a || b + len < b)
+		return PAGEMV_REASON_WRAPS;
+	return PAGEMV_REASON_NONE;
+}
+
 int pmv_reason_errno(enum pagemv_reason reason)
 {
 	switch (reason) {

@@ -53,6 +53,10 @@ enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
 				   uint32_t candidates,
 				   const struct pmv_shape *shape);
 
+/* What is wrong with two ranges of len bytes by themselves; NONE if nothing. */
+enum pagemv_reason pmv_argument_reason(size_t page_bytes, uintptr_t a,
+				       uintptr_t b, size_t len);
+
 /* The closed set of errors: each reason has one. */
 int pmv_reason_errno(enum pagemv_reason reason);
 

@@ -192,13 +192,10 @@ static int table_remove(struct pagemv *pv, struct pagemv_region *r)
 static enum pagemv_reason range_reason(const struct pagemv *pv, uintptr_t addr,
 				       size_t bytes)
 {
-	if ((addr | bytes) & (pv->page_bytes - 1))
-		return PAGEMV_REASON_MISALIGNED;
-	if (!bytes)
-		return PAGEMV_REASON_ZERO_LENGTH;
-	if (addr + bytes < addr)
-		return PAGEMV_REASON_WRAPS;
-	return pmv_diagnose_range(pv, addr, bytes, NULL);
+	enum pagemv_reason reason =
+		pmv_argument_reason(pv->page_bytes, addr, addr, bytes);
+
+	return reason ? reason : pmv_diagnose_range(pv, addr, bytes, NULL);
 }
 
 /* Registers with the kernel, where there is something to register with. */

@@ -199,14 +199,10 @@ int pagemv_relocate(struct pagemv *pv, void *dst, void *src, size_t bytes,
 	int rc = pv ? pmv_request_opts(&r.body, opts, PAGEMV_MOVE_FLAGS_ALL)
 		    : -EINVAL;
 
-	if (rc == 0) {
-		r.keep_head = r.body.flags & PAGEMV_MOVE_KEEP_HEAD;
-		r.body.flags &= ~PAGEMV_MOVE_KEEP_HEAD;
-		divide(&r);
-		rc = relocate(&r);
-	} else {
-		pmv_refuse(r.res, bytes, PAGEMV_REASON_BAD_OPTIONS);
-		r.res->error = rc;
-	}
-	return rc;
+	if (rc < 0)
+		return pmv_refuse_opts(r.res, bytes, rc);
+	r.keep_head = r.body.flags & PAGEMV_MOVE_KEEP_HEAD;
+	r.body.flags &= ~PAGEMV_MOVE_KEEP_HEAD;
+	divide(&r);
+	return relocate(&r);
 }
