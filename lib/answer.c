@@ -4,11 +4,12 @@
  *
  *   EAGAIN, some done   go on behind it; the next answer tells the cause
  *   EAGAIN, none done   wait a little longer each time, PMV_IDLE_MAX times
- *   ENOENT              unmapped, or a hole: see on_absent()
+ *   ENOENT              unmapped, or a hole; or a huge page that migrates:
+ *                       wait: see on_absent()
  *   EEXIST              somebody's page at dst, or the kernel moved pages and
  *                       did not count them: see on_occupied()
- *   EBUSY               shared by fork, KSM or swap: made exclusive; else
- *                       pinned: see on_busy()
+ *   EBUSY               shared by fork, KSM or swap: made exclusive; on its
+ *                       way to the swap: wait; else pinned: see on_busy()
  *   EINVAL              read the mappings and name the reason, or go on piece
  *                       by piece: see on_invalid()
  *   ENOMEM, EFAULT, ... stop and say so
@@ -21,15 +22,23 @@
 
 #include "diagnose.h"
 #include "internal.h"
+#include "kernel.h"
 #include "pages.h"
 #include "region.h"
 #include "trace.h"
 
 /* Pages made exclusive at a time after EBUSY. */
 #define EXCLUSIVE_BYTES ((size_t)256 << 10)
-/* A page that is busy after so many times is pinned; more than one, since
- * another fork() may share it again. */
+/* A page that is busy after so many times, and has not been shared again, is
+ * pinned; more than one, since that can be seen only most of the time. */
 #define EXCLUSIVE_TRIES 2
+/* EINVAL that nothing explains after so many times is not understood; more
+ * than two, since other threads may be locking and unlocking the memory. */
+#define INVALID_TRIES 8
+/* How often a page is waited for that may be on its way to the swap: 60 ms in
+ * all; and where that did not help, for how long none is waited for. */
+#define WRITE_WAITS   40
+#define IMPATIENCE_NS 6000000000u
 
 static bool in_source(const struct pmv_job *job, uintptr_t addr)
 {
@@ -192,45 +201,69 @@ static bool unmapped(const struct pagemv *pv, uintptr_t addr)
 	return rc == 0 || (rc == 1 && m.start > addr);
 }
 
-static enum pagemv_reason on_absent(struct pmv_job *job,
-				    const struct pmv_span *span)
+/*
+ * How much is held, where the page at the head of the span is.
+ *
+ * ASSUME(uffd-held-huge): a huge page that is held, and of which UFFDIO_MOVE is
+ *   asked to move a part, cannot be split; the kernel tries again until it is
+ *   let go, and returns for nothing but a fatal signal. Seen on 6.12.95,
+ *   6.18.15 and 7.2.12 (tests/vm/scenarios/uring.c). So a huge page that was
+ *   refused as a whole is dealt with as a whole.
+ */
+static size_t held_bytes(const struct pagemv *pv, const struct pmv_span *span)
 {
-	struct pagemv *pv = job->pv;
+	size_t huge = pv->huge_bytes;
 
-	if (unmapped(pv, span->src) || unmapped(pv, span->dst))
-		return PAGEMV_REASON_UNMAPPED;
-	if (!(job->rq->flags & PAGEMV_MOVE_HOLES) &&
-	    !pmv_pages_run(pv, span->src, pv->page_bytes).populated)
-		return PAGEMV_REASON_HOLE;
-	job->scan = true;
-	return PAGEMV_REASON_NONE;
+	if (huge && span->len >= huge &&
+	    !((span->src | span->dst) & (huge - 1)) &&
+	    pmv_pages_huge(pv, span->src))
+		return huge;
+	return pv->page_bytes;
 }
 
-/* One page that the kernel will not move as long as it is held. */
+/* Takes what is held to dst in as many steps as that needs; the last one. */
+static struct pmv_step carry(struct pmv_job *job, struct pmv_span *span,
+			     size_t bytes, const struct pmv_mover *mover,
+			     struct pmv_step (*one)(struct pagemv *pv,
+						    const struct pmv_span *))
+{
+	struct pmv_step step = { 0 };
+
+	while (bytes) {
+		struct pmv_span held = *span;
+
+		held.len = bytes;
+		job->res->kernel_calls++;
+		step = one(job->pv, &held);
+		pmv_account(job, mover, span, &step);
+		if (!step.done)
+			break;
+		bytes -= step.done;
+	}
+	return step;
+}
+
+/* A page that the kernel will not move as long as it is held. */
 static enum pagemv_reason on_pinned(struct pmv_job *job, struct pmv_span *span)
 {
 	struct pagemv *pv = job->pv;
-	struct pmv_span page = *span;
+	size_t bytes = held_bytes(pv, span);
 	struct pmv_step step;
 
 	PMV_TRACE1(pinned, span->src);
-	pmv_count(&pv->stats, PMV_PINNED, 1);
-	job->pinned_src = span->src;
-	page.len = pv->page_bytes;
+	pmv_count(&pv->stats, PMV_PINNED, bytes / pv->page_bytes);
+	job->pinned_src = span->src + bytes - pv->page_bytes;
 	switch (job->rq->busy) {
 	case PAGEMV_BUSY_SKIP:
 		pmv_note_left(job, span->src, PAGEMV_REASON_PINNED);
-		pmv_advance(job, span, pv->page_bytes);
+		pmv_advance(job, span, bytes);
 		return PAGEMV_REASON_NONE;
 	case PAGEMV_BUSY_REMAP:
-		job->res->kernel_calls++;
-		step = pmv_mover_remap.step(pv, &page);
-		pmv_account(job, &pmv_mover_remap, span, &step);
+		step = carry(job, span, bytes, &pmv_mover_remap,
+			     pmv_mover_remap.step);
 		break;
 	case PAGEMV_BUSY_COPY:
-		job->res->kernel_calls++;
-		step = pmv_copy_held(pv, &page);
-		pmv_account(job, &pmv_mover_copy, span, &step);
+		step = carry(job, span, bytes, &pmv_mover_copy, pmv_copy_held);
 		break;
 	default:
 		return PAGEMV_REASON_PINNED;
@@ -260,14 +293,68 @@ static int make_exclusive(struct pmv_job *job, const struct pmv_span *span)
 	return pmv_pages_populate(pv, span->src, bytes);
 }
 
+/*
+ * Waits a little for a busy page that may not be pinned; false if that is not
+ * worth it.
+ *
+ * ASSUME(uffd-writeback): a folio of several pages cannot be split while it is
+ *   written to the swap, and UFFDIO_MOVE says EBUSY as for a pin, be it still
+ *   in the page table, in there again, or only in the swap cache. Seen on
+ *   6.18.15 and 7.2.12: for 4 to 28 ms (tests/vm/scenarios/swap.c).
+ *
+ * Neither the page tables nor any call tell the two apart. So where swap is
+ * on, a page is given some time before it is taken for pinned. Where that was
+ * in vain the program has pinned pages, and for a hundred times as long none
+ * is waited for.
+ */
+static bool wait_for_write(struct pmv_job *job)
+{
+	struct pagemv *pv = job->pv;
+	unsigned int waits = job->busy_tries - EXCLUSIVE_TRIES;
+
+	if (waits == 0 &&
+	    (pv->sys->now_ns() < atomic_load_explicit(&pv->patient_from,
+						      memory_order_relaxed) ||
+	     !pmv_swap_is_on(pv)))
+		return false;
+	if (waits < WRITE_WAITS) {
+		pv->sys->sleep_ns(pmv_backoff_ns(8 + waits));
+		return true;
+	}
+	atomic_store_explicit(&pv->patient_from,
+			      pv->sys->now_ns() + IMPATIENCE_NS,
+			      memory_order_relaxed);
+	return false;
+}
+
+/*
+ * Has the process forked since the last question, or is it forking? Then a page
+ * that was made exclusive may be shared again, and busy for no other reason,
+ * be the child gone already.
+ */
+static bool forked(struct pmv_job *job)
+{
+	unsigned int forks = pmv_forks(), before = job->forks;
+
+	job->forks = forks;
+	return forks != before || forks % 2 != 0;
+}
+
 static enum pagemv_reason on_busy(struct pmv_job *job, struct pmv_span *span)
 {
 	if (job->busy_src != span->src) {
 		job->busy_src = span->src;
 		job->busy_tries = 0;
 	}
-	if (job->busy_tries++ >= EXCLUSIVE_TRIES)
-		return on_pinned(job, span);
+	if (forked(job))
+		job->busy_tries = 0;
+	if (job->busy_tries < EXCLUSIVE_TRIES) {
+		job->busy_tries++;
+	} else if (!pmv_pages_shared(job->pv, span->src)) {
+		if (!wait_for_write(job))
+			return on_pinned(job, span);
+		job->busy_tries++;
+	}
 	switch (make_exclusive(job, span)) {
 	case -ENOMEM:
 		return PAGEMV_REASON_NO_MEMORY;
@@ -317,9 +404,9 @@ static enum pagemv_reason on_invalid(struct pmv_job *job,
 	/* So a child learns of it: UFFDIO_MOVE refuses other processes. */
 	if (!pmv_alive(pv))
 		return PAGEMV_REASON_FORKED;
-	if (job->invalid_seen && job->pieces)
+	/* Other threads may have changed it, and changed it back. */
+	if (job->invalid_tries++ >= INVALID_TRIES)
 		return PAGEMV_REASON_UNEXPECTED;
-	job->invalid_seen = true;
 	job->pieces = true;
 	pmv_count(&pv->stats, PMV_DIAGNOSES, 1);
 	reason = pmv_diagnose(pv, span->dst, span->src, span->len);
@@ -344,8 +431,36 @@ static enum pagemv_reason on_changing(struct pmv_job *job,
 	return PAGEMV_REASON_NONE;
 }
 
+static bool is_there(const struct pmv_job *job, const struct pmv_span *span)
+{
+	return pmv_pages_run(job->pv, span->src, job->pv->page_bytes).populated;
+}
+
+/*
+ * A hole, or nothing is mapped; or a page is there all the same.
+ *
+ * ASSUME(uffd-migrating-huge): to UFFDIO_MOVE a huge page that is migrating is
+ *   ENOENT, as long as that takes. Seen on 6.12.95, 6.16.3 and 6.16.12, not
+ *   from 6.17 on (tests/vm/scenarios/quirks.c). The page tables tell.
+ */
+static enum pagemv_reason on_absent(struct pmv_job *job,
+				    const struct pmv_span *span)
+{
+	struct pagemv *pv = job->pv;
+
+	if (unmapped(pv, span->src) || unmapped(pv, span->dst))
+		return PAGEMV_REASON_UNMAPPED;
+	if (is_there(job, span))
+		return on_changing(job, span);
+	if (!(job->rq->flags & PAGEMV_MOVE_HOLES))
+		return PAGEMV_REASON_HOLE;
+	job->scan = true;
+	return PAGEMV_REASON_NONE;
+}
+
 /* What an answer means when asking again did not help. */
-static enum pagemv_reason plain_reason(const struct pmv_job *job, int error)
+static enum pagemv_reason plain_reason(struct pmv_job *job,
+				       const struct pmv_span *span, int error)
 {
 	switch (error) {
 	case -EAGAIN:
@@ -353,9 +468,12 @@ static enum pagemv_reason plain_reason(const struct pmv_job *job, int error)
 	case -EEXIST:
 		return PAGEMV_REASON_OCCUPIED;
 	case -ENOENT:
-		return PAGEMV_REASON_HOLE;
+		return is_there(job, span) ? PAGEMV_REASON_CHANGING
+					   : PAGEMV_REASON_HOLE;
 	case -EBUSY:
-		return PAGEMV_REASON_PINNED;
+		return forked(job) || pmv_pages_shared(job->pv, job->busy_src)
+			       ? PAGEMV_REASON_CHANGING
+			       : PAGEMV_REASON_PINNED;
 	case -ENOMEM:
 		return job->mover->id == PAGEMV_MECH_REMAP
 			       ? PAGEMV_REASON_TOO_MANY_MAPPINGS
@@ -380,7 +498,7 @@ enum pagemv_reason pmv_on_error(struct pmv_job *job, struct pmv_span *span,
 	if (job->stray.bytes)
 		return PAGEMV_REASON_RACED;
 	if (job->idle++ >= PMV_IDLE_MAX)
-		return plain_reason(job, error);
+		return plain_reason(job, span, error);
 	switch (error) {
 	case -EAGAIN:
 		return on_changing(job, span);
@@ -393,6 +511,6 @@ enum pagemv_reason pmv_on_error(struct pmv_job *job, struct pmv_span *span,
 	case -EINVAL:
 		return on_invalid(job, span);
 	default:
-		return plain_reason(job, error);
+		return plain_reason(job, span, error);
 	}
 }

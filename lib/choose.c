@@ -32,6 +32,17 @@ static void describe(const struct pagemv *pv, const struct pmv_request *rq,
 	pmv_region_learn(pv, rq->dst, shape->kind);
 }
 
+/*
+ * Would copying part a page from a device that the caller has not given up?
+ * Where nothing tells of pins, mremap alone keeps them together.
+ */
+static bool may_part(const struct pagemv *pv, const struct pmv_request *rq)
+{
+	return !pmv_has(pv, PAGEMV_HAS_PIN_CHECK) &&
+	       !(rq->flags & PAGEMV_MOVE_QUIESCENT) &&
+	       rq->busy != PAGEMV_BUSY_COPY;
+}
+
 static enum pagemv_mechanism choose(const struct pagemv *pv,
 				    const struct pmv_request *rq)
 {
@@ -43,7 +54,7 @@ static enum pagemv_mechanism choose(const struct pagemv *pv,
 	if (!(rq->flags & PAGEMV_MOVE_MAY_REMAP) ||
 	    !pmv_available(pv, PAGEMV_MECH_REMAP))
 		return pv->kept_layout;
-	if (pv->kept_layout == PAGEMV_MECH_AUTO)
+	if (pv->kept_layout == PAGEMV_MECH_AUTO || may_part(pv, rq))
 		return PAGEMV_MECH_REMAP;
 	if (overlap || (pv->kept_layout == PAGEMV_MECH_MOVE &&
 			rq->len < PMV_REMAP_PAGES_MIN * pv->page_bytes))

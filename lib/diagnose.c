@@ -91,12 +91,6 @@ static enum pagemv_reason side_reason(const struct side *s)
 	return s->reason;
 }
 
-static bool deep_find(void *arg, const struct pmv_mapping *m)
-{
-	*(struct pmv_mapping *)arg = *m;
-	return false;
-}
-
 /* Where a range's own mappings differ, each piece has its own counterpart. */
 static enum pagemv_reason compare_pieces(const struct pagemv *pv, uintptr_t dst,
 					 uintptr_t src, size_t bytes)
@@ -104,11 +98,11 @@ static enum pagemv_reason compare_pieces(const struct pagemv *pv, uintptr_t dst,
 	size_t off = 0;
 
 	while (off < bytes) {
-		struct pmv_mapping a = { 0 }, b = { 0 };
+		struct pmv_mapping a, b;
 		enum pagemv_reason reason;
 
-		if (pmv_mapping_each(pv, src + off, deep_find, &a) < 0 ||
-		    pmv_mapping_each(pv, dst + off, deep_find, &b) < 0)
+		if (pmv_mapping_find_deep(pv, src + off, &a) < 0 ||
+		    pmv_mapping_find_deep(pv, dst + off, &b) < 0)
 			return PAGEMV_REASON_NO_PROC;
 		reason = pair_reason(&a, &b);
 		if (reason)

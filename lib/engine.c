@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "blank.h"
 #include "diagnose.h"
 #include "internal.h"
 #include "job.h"
@@ -85,7 +86,7 @@ static bool next_part(const struct pmv_job *job, const struct pmv_span *span,
 	return !run.populated && run.known;
 }
 
-/* Up to where there are no pages at dst, for memcpy, which will not tell. */
+/* Up to where there is nothing at dst, for memcpy, which will not tell. */
 static uintptr_t clear_until(const struct pmv_job *job,
 			     const struct pmv_span *span)
 {
@@ -94,7 +95,7 @@ static uintptr_t clear_until(const struct pmv_job *job,
 	if (job->mover->id != PAGEMV_MECH_COPY ||
 	    pmv_has(job->pv, PAGEMV_HAS_QUIET))
 		return 0;
-	run = pmv_pages_run(job->pv, span->dst, span->len);
+	run = pmv_blank_run(job->pv, span->dst, span->len);
 	return run.populated ? 0 : span->dst + run.bytes;
 }
 

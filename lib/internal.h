@@ -54,6 +54,8 @@ struct pagemv {
 
 	PMV_ATOMIC _Atomic(const struct pmv_costs *) costs;
 	PMV_ATOMIC _Atomic uintptr_t staging; /* a cached one, see staging.h */
+	/* now_ns() from when on busy pages are waited for, see answer.c */
+	PMV_ATOMIC _Atomic uint64_t patient_from;
 	PMV_RCU _Atomic(struct pmv_region_table *) regions;
 	pthread_mutex_t region_lock; /* writers of regions */
 };

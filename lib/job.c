@@ -9,7 +9,7 @@ void pmv_advance(struct pmv_job *job, struct pmv_span *span, size_t bytes)
 	span->src += bytes;
 	span->len -= bytes;
 	job->idle = 0;
-	job->invalid_seen = false;
+	job->invalid_tries = 0;
 }
 
 void pmv_account(struct pmv_job *job, const struct pmv_mover *mover,

@@ -23,14 +23,16 @@ struct pmv_job {
 	const struct pmv_request *rq;
 	struct pagemv_result *res;
 	struct pmv_stray stray;
-	unsigned int idle;  /* answers in a row without progress */
-	bool scan;	    /* look for holes before each step */
-	bool dst_cleared;   /* for REPLACE: what is at dst, came from src */
-	bool pieces;	    /* one mapping at a time */
-	bool uncertain;	    /* the last step stopped in the middle */
-	bool invalid_seen;  /* EINVAL has been looked into since progress */
+	unsigned int idle; /* answers in a row without progress */
+	bool scan;	   /* look for holes before each step */
+	bool dst_cleared;  /* for REPLACE: what is at dst, came from src */
+	bool pieces;	   /* one mapping at a time */
+	bool uncertain;	   /* the last step stopped in the middle */
+	/* How often EINVAL has been looked into since progress. */
+	unsigned int invalid_tries;
 	uintptr_t busy_src; /* the page that was busy last, and how often */
 	unsigned int busy_tries;
+	unsigned int forks;   /* pmv_forks() at that time */
 	uintptr_t pinned_src; /* the page that was pinned last */
 };
 

@@ -204,7 +204,7 @@ static int time_moves(struct pagemv *pv, const struct trial *t)
 	return trial_arrived(t) ? 0 : -EIO;
 }
 
-static bool swap_is_on(struct pagemv *pv)
+bool pmv_swap_is_on(const struct pagemv *pv)
 {
 	char text[512];
 	int fd = pv->sys->open("/proc/swaps", O_RDONLY);
@@ -260,7 +260,7 @@ static void probe_move(struct pagemv *pv, const struct trial *t)
 	if (!pmv_available(pv, PAGEMV_MECH_MOVE))
 		return;
 	pv->facilities |= PAGEMV_HAS_PIN_CHECK;
-	if (pv->quirks & PAGEMV_QUIRK_SWAP && swap_is_on(pv))
+	if (pv->quirks & PAGEMV_QUIRK_SWAP && pmv_swap_is_on(pv))
 		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_KNOWN_BAD, 0);
 }
 

@@ -18,6 +18,9 @@ struct pagemv_open_opts;
  */
 int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts);
 
+/* Is there swap that is switched on? True where that cannot be told. */
+bool pmv_swap_is_on(const struct pagemv *pv);
+
 /* Closes the descriptors. */
 void pmv_kernel_close(struct pagemv *pv);
 

@@ -8,6 +8,8 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/base.h \
 	%D%/answer.c \
 	%D%/batch.c \
+	%D%/blank.c \
+	%D%/blank.h \
 	%D%/calibrate.c \
 	%D%/choose.c \
 	%D%/diagnose.c \

@@ -3,8 +3,8 @@
  * ASSUME(smaps-format): a mapping in /proc/self/smaps is a line
  *   "start-end perms offset major:minor inode path" and then lines
  *   "Name: value"; VmFlags is the last of them that matters here, and
- *   ProtectionKey stands before it. /proc/self/maps has the first lines
- *   alone. proc_pid_smaps(5), fs/proc/task_mmu.c
+ *   THPeligible and ProtectionKey stand before it. /proc/self/maps has the
+ *   first lines alone. proc_pid_smaps(5), fs/proc/task_mmu.c
  * ASSUME(msync-locked): MS_INVALIDATE refuses locked mappings with EBUSY, and
  *   does nothing at all to other anonymous ones. msync(2), mm/msync.c
  */
@@ -165,6 +165,9 @@ static int each_line(struct line_reader *r, uintptr_t from,
 		} else if (begins(r->line, "ProtectionKey:")) {
 			parse_number(skip_field(r->line), 10, &number);
 			m.pkey = (int)number;
+		} else if (begins(r->line, "THPeligible:")) {
+			parse_number(skip_field(r->line), 10, &number);
+			m.flags |= number ? PMV_MAP_HUGE : 0;
 		}
 	}
 	if (rc == 0 && m.end > from)
@@ -200,13 +203,13 @@ static bool take_first(void *arg, const struct pmv_mapping *m)
 	return false;
 }
 
-static int find_by_reading(const struct pagemv *pv, uintptr_t addr,
-			   struct pmv_mapping *out)
+static int find_by_reading(const struct pagemv *pv, const char *path,
+			   uintptr_t addr, struct pmv_mapping *out)
 {
 	int rc;
 
 	*out = (struct pmv_mapping){ 0 };
-	rc = each_in(pv, "/proc/self/maps", addr, take_first, out);
+	rc = each_in(pv, path, addr, take_first, out);
 	if (rc < 0)
 		return rc;
 	return out->end != 0;
@@ -243,8 +246,21 @@ int pmv_mapping_find(const struct pagemv *pv, uintptr_t addr,
 	if (pmv_has(pv, PAGEMV_HAS_PROCMAP_QUERY))
 		rc = find_by_query(pv, addr, out);
 	if (rc < 0)
-		rc = find_by_reading(pv, addr, out);
+		rc = find_by_reading(pv, "/proc/self/maps", addr, out);
 	return rc;
+}
+
+int pmv_mapping_find_deep(const struct pagemv *pv, uintptr_t addr,
+			  struct pmv_mapping *out)
+{
+	return find_by_reading(pv, "/proc/self/smaps", addr, out);
+}
+
+int pmv_mapping_prot(const struct pmv_mapping *m)
+{
+	return (m->flags & PMV_MAP_READ ? PROT_READ : 0) |
+	       (m->flags & PMV_MAP_WRITE ? PROT_WRITE : 0) |
+	       (m->flags & PMV_MAP_EXEC ? PROT_EXEC : 0);
 }
 
 int pmv_mapping_locked(const struct pagemv *pv, uintptr_t addr)

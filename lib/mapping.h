@@ -23,6 +23,7 @@ struct pagemv;
 #define PMV_MAP_SHMEM	(1u << 9) /* its path says System V or tmpfs */
 #define PMV_MAP_MEMFD	(1u << 10)
 #define PMV_MAP_ZERODEV (1u << 11) /* MAP_SHARED|MAP_ANONYMOUS */
+#define PMV_MAP_HUGE	(1u << 12) /* a store may make a huge page of any size */
 
 struct pmv_mapping {
 	uintptr_t start;
@@ -39,6 +40,9 @@ struct pmv_mapping {
 int pmv_mapping_find(const struct pagemv *pv, uintptr_t addr,
 		     struct pmv_mapping *out);
 
+/* PROT_* of a mapping. */
+int pmv_mapping_prot(const struct pmv_mapping *m);
+
 /*
  * Reads all mappings that end above from, in order, from /proc/self/smaps
  * with everything that is known of them; visit returns false to end it.
@@ -47,6 +51,10 @@ int pmv_mapping_find(const struct pagemv *pv, uintptr_t addr,
 int pmv_mapping_each(const struct pagemv *pv, uintptr_t from,
 		     bool (*visit)(void *arg, const struct pmv_mapping *m),
 		     void *arg);
+
+/* The same as pmv_mapping_find(), by a deep look. */
+int pmv_mapping_find_deep(const struct pagemv *pv, uintptr_t addr,
+			  struct pmv_mapping *out);
 
 /* Whether the mapping at the page addr is locked by mlock(): 1 or 0, or
  * -errno. */

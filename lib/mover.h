@@ -46,6 +46,14 @@ struct pmv_mover {
 	struct pmv_step (*step)(struct pagemv *pv, const struct pmv_span *span);
 };
 
+/*
+ * mremap() from src to dst that, where they are locked, leaves both locked, and
+ * nothing beside them unlocked; and dst mapped, also where it fails. 0 or
+ * -errno of mremap().
+ */
+int pmv_remap(struct pagemv *pv, uintptr_t dst, uintptr_t src, size_t len,
+	      bool locked);
+
 /* Indexed by enum pagemv_mechanism. */
 extern const struct pmv_mover *const pmv_movers[PAGEMV_MECH_COUNT];
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "blank.h"
 #include "internal.h"
 #include "mapping.h"
 #include "mover.h"
@@ -37,13 +38,17 @@ static struct pmv_step fill(struct pagemv *pv, const struct pmv_span *to,
 
 	if (pmv_has(pv, PAGEMV_HAS_QUIET)) {
 		step = pmv_uffd_copy(pv->sys, pv->uffd, to->dst, from, to->len);
-		/* ENOENT of UFFDIO_COPY: dst is not registered. */
+		/* ENOENT of UFFDIO_COPY: dst is not registered, or no longer
+		 * one mapping. A page is always in one. */
+		if (step.error == -ENOENT && to->len > pv->page_bytes)
+			step = pmv_uffd_copy(pv->sys, pv->uffd, to->dst, from,
+					     pv->page_bytes);
 		if (step.error == -ENOENT)
 			step.error = -EINVAL;
 		return step;
 	}
 	if (to->dst + to->len > to->clear_until)
-		run = pmv_pages_run(pv, to->dst, to->len);
+		run = pmv_blank_run(pv, to->dst, to->len);
 	if (run.populated) {
 		step.error = -EEXIST;
 		return step;
@@ -78,6 +83,29 @@ static struct pmv_step fill_all(struct pagemv *pv, const struct pmv_span *to,
 	return all;
 }
 
+/*
+ * fill_all() from the staging range: where memory is short, as at the limit of
+ * a cgroup, pages that have arrived make room for those that have not.
+ */
+static struct pmv_step fill_from_staging(struct pagemv *pv,
+					 const struct pmv_span *to,
+					 uintptr_t staged, size_t len)
+{
+	struct pmv_step all = { 0 }, step;
+
+	do {
+		struct pmv_span rest = *to;
+
+		rest.dst += all.done;
+		step = fill_all(pv, &rest, staged + all.done, len - all.done);
+		all.error = step.error;
+		all.done += step.done;
+	} while (step.error == -ENOMEM && step.done &&
+		 pmv_pages_discard(pv, staged + all.done - step.done,
+				   step.done) == 0);
+	return all;
+}
+
 static struct pmv_step copy_directly(struct pagemv *pv,
 				     const struct pmv_span *span)
 {
@@ -97,49 +125,89 @@ static struct pmv_step copy_directly(struct pagemv *pv,
 
 /* ---- detaching ---- */
 
-static struct pmv_step detach_by_move(struct pagemv *pv, uintptr_t staging,
+/*
+ * Whether a page that is on its way between a place in the staging range and
+ * its own is in the staging range; in *known, whether that could be told.
+ *
+ * A page of zeros may have come there by mlockall() of another thread, which
+ * fills all that is mapped. Where the page's own place is taken, too, it is
+ * taken for such a one: if it is the page after all, then its own place was
+ * filled anew, with zeros as well.
+ */
+static bool in_staging(const struct pagemv *pv, uintptr_t staged, uintptr_t own,
+		       bool *known)
+{
+	struct pmv_run here = pmv_pages_run(pv, staged, pv->page_bytes);
+	struct pmv_run there = pmv_pages_run(pv, own, pv->page_bytes);
+
+	*known = here.known && there.known;
+	if (!here.populated || !there.populated)
+		return here.populated;
+	return !pmv_pages_zero(pv, staged);
+}
+
+/*
+ * How many pages, from the first on, are in the staging range or (in false)
+ * are not, after UFFDIO_MOVE made an error, whatever the kernel counted.
+ */
+static size_t count_staged(const struct pagemv *pv, uintptr_t staged,
+			   uintptr_t own, size_t len, bool in, size_t counted)
+{
+	size_t done = 0;
+	bool known;
+
+	while (done < len) {
+		if (in_staging(pv, staged + done, own + done, &known) != in)
+			break;
+		if (!known)
+			return counted;
+		done += pv->page_bytes;
+	}
+	return done;
+}
+
+static struct pmv_step detach_by_move(struct pagemv *pv,
+				      const struct pmv_staging *staging,
 				      uintptr_t src, size_t len)
 {
 	struct pmv_step step =
-		pmv_uffd_move(pv->sys, pv->uffd, staging, src, len);
-	struct pmv_run run;
+		pmv_uffd_move(pv->sys, pv->uffd, staging->base, src, len);
 
-	if (!step.error)
-		return step;
-	/* The staging range was empty: what is in it now is what was moved,
-	 * whatever the kernel counted. */
-	run = pmv_pages_run(pv, staging, len);
-	if (run.known)
-		step.done = run.populated ? run.bytes : 0;
+	if (step.error)
+		step.done = count_staged(pv, staging->base, src, len, true,
+					 step.done);
 	return step;
 }
 
-static struct pmv_step detach_by_remap(struct pagemv *pv, uintptr_t staging,
+/* Pages are locked on fault then. Where they were locked at once, all of the
+ * mapping is locked so, that it does not become several. */
+static struct pmv_step detach_by_remap(struct pagemv *pv,
+				       const struct pmv_staging *staging,
 				       uintptr_t src, size_t len)
 {
-	int rc = pv->sys->mremap(src, len, staging);
+	struct pmv_mapping m = { 0 };
+	int rc;
 
+	if (staging->locked)
+		pmv_mapping_find(pv, src, &m);
+	rc = pmv_remap(pv, staging->base, src, len, staging->locked);
+	if (staging->locked && m.start <= src)
+		pv->sys->mlock_on_fault(m.start, m.end - m.start);
 	if (rc < 0)
 		return (struct pmv_step){ .error = rc == -EFAULT ? -EINVAL
 								 : rc };
 	return (struct pmv_step){ .done = len };
 }
 
-/* The staging range was full: what is not in it any more is at src, whatever
- * the kernel counted. */
 static size_t move_home(struct pagemv *pv, uintptr_t src, uintptr_t staging,
 			size_t len)
 {
 	struct pmv_step step =
 		pmv_uffd_move(pv->sys, pv->uffd, src, staging, len);
-	struct pmv_run left;
 
 	if (!step.error)
 		return len;
-	left = pmv_pages_run(pv, staging, len);
-	if (left.known)
-		step.done = left.populated ? 0 : left.bytes;
-	return step.done;
+	return count_staged(pv, staging, src, len, false, step.done);
 }
 
 /* By UFFDIO_MOVE where there is one, as it needs no memory; else by copying.
@@ -158,7 +226,8 @@ static size_t put_back_by_uffd(struct pagemv *pv, uintptr_t src,
 		back = move_home(pv, src, staging, len);
 	if (back < len) {
 		home.dst += back;
-		back += fill_all(pv, &home, staging + back, len - back).done;
+		back += fill_from_staging(pv, &home, staging + back, len - back)
+				.done;
 	}
 	if (borrowed)
 		pmv_uffd_unregister(pv->sys, pv->uffd, src, len);
@@ -171,9 +240,10 @@ static size_t put_back_by_uffd(struct pagemv *pv, uintptr_t src,
  * any more. mremap always does, but would overwrite what was just stored.
  */
 static size_t put_back(struct pagemv *pv, const struct pmv_span *span,
-		       uintptr_t staging, size_t arrived, size_t detached)
+		       const struct pmv_staging *staging, size_t arrived,
+		       size_t detached)
 {
-	uintptr_t src = span->src + arrived, from = staging + arrived;
+	uintptr_t src = span->src + arrived, from = staging->base + arrived;
 	size_t len = detached - arrived, back = 0;
 	struct pmv_run there;
 
@@ -182,23 +252,15 @@ static size_t put_back(struct pagemv *pv, const struct pmv_span *span,
 	if (back == len || !(span->flags & PMV_MOVE_UNDISTURBED))
 		return back;
 	there = pmv_pages_run(pv, src + back, len - back);
-	if (!there.populated &&
-	    pv->sys->mremap(from + back, there.bytes, src + back) == 0)
+	if (!there.populated && pmv_remap(pv, src + back, from + back,
+					  there.bytes, staging->locked) == 0)
 		back += there.bytes;
 	return back;
 }
 
-typedef struct pmv_step detach_fn(struct pagemv *pv, uintptr_t staging,
+typedef struct pmv_step detach_fn(struct pagemv *pv,
+				  const struct pmv_staging *staging,
 				  uintptr_t src, size_t len);
-
-/* mremap takes the lock off the whole mapping that it took pages from. */
-static void lock_again(struct pagemv *pv, uintptr_t addr)
-{
-	struct pmv_mapping m;
-
-	if (pmv_mapping_find(pv, addr, &m) == 1 && m.start <= addr)
-		pv->sys->mlock_on_fault(m.start, m.end - m.start);
-}
 
 /*
  * Ends a copy whose detached pages [staging, staging + detached) reached dst
@@ -209,7 +271,7 @@ static bool undo(struct pagemv *pv, const struct pmv_span *span,
 		 const struct pmv_staging *staging, size_t arrived,
 		 size_t detached)
 {
-	arrived += put_back(pv, span, staging->base, arrived, detached);
+	arrived += put_back(pv, span, staging, arrived, detached);
 	if (arrived == detached)
 		return false;
 	*span->stray = (struct pmv_stray){
@@ -233,7 +295,7 @@ copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 
 	/* Before they are detached, as it may not be so easy to go back. */
 	if (span->dst + len > span->clear_until)
-		there = pmv_pages_run(pv, span->dst, len);
+		there = pmv_blank_run(pv, span->dst, len);
 	if (there.populated && (there.known || !pmv_has(pv, PAGEMV_HAS_QUIET)))
 		return (struct pmv_step){ .error = -EEXIST };
 	len = there.bytes;
@@ -243,14 +305,14 @@ copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 		return (struct pmv_step){ .error = -EINVAL };
 	if (pmv_staging_take(pv, span->src, &staging) < 0)
 		return (struct pmv_step){ .error = -ENOMEM };
-	out = detach(pv, staging.base, span->src, len);
-	if (!fresh && staging.locked)
-		lock_again(pv, span->src);
+	out = detach(pv, &staging, span->src, len);
+	/* It may hold pages, or be locked, by what other threads did. */
+	fresh &= !out.error;
 	if (!out.done) {
 		pmv_staging_give(pv, &staging, fresh);
 		return out;
 	}
-	in = fill_all(pv, span, staging.base, out.done);
+	in = fill_from_staging(pv, span, staging.base, out.done);
 	if (in.done < out.done) {
 		if (undo(pv, span, &staging, in.done, out.done))
 			return in;

@@ -7,12 +7,25 @@
  * ASSUME(mremap-uffd): without UFFD_FEATURE_EVENT_REMAP the new mapping is
  *   not registered any more, and a registered source moves entry by entry.
  *   mm/mremap.c; measured: doc/measurements.md
+ * ASSUME(mremap-locked): the lock of mlock() is taken off the whole mapping
+ *   that the pages were part of, and what that counts as locked (VmLck) is too
+ *   much from then on. Seen on 6.1, 6.12, 6.16 to 6.18, not on 7.2
+ *   (tests/vm/scenarios/mlock.c); on 6.16 to 6.18 the count is also wrong where
+ *   all of a mapping moves. Hence pmv_remap().
+ * ASSUME(mremap-unmaps): what is mapped at the destination may be unmapped
+ *   before everything that can fail has been done, as when another thread has
+ *   just made two mappings of the source. Inferred from a heap that had a hole
+ *   after a storm of mlock() on 6.1; not tried by itself.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
+#include "blank.h"
 #include "internal.h"
+#include "mapping.h"
 #include "mover.h"
 #include "pages.h"
+#include "region.h"
 
 /* From here on, giving up the registration costs less than moving page
  * table entries one by one (9 ns each against 1.2 us). */
@@ -51,7 +64,7 @@ static int look(const struct pagemv *pv, const struct pmv_span *span,
 		*len = run.bytes;
 	}
 	if (!(span->flags & PAGEMV_MOVE_REPLACE)) {
-		run = pmv_pages_run(pv, span->dst, *len);
+		run = pmv_blank_run(pv, span->dst, *len);
 		if (run.populated)
 			return -EEXIST;
 		*len = run.bytes;
@@ -61,10 +74,60 @@ static int look(const struct pagemv *pv, const struct pmv_span *span,
 	return 0;
 }
 
+/*
+ * Where mremap() failed, nothing may be mapped at dst (ASSUME(mremap-unmaps)):
+ * then maps there what was there, as far as src tells. Not over what another
+ * thread has mapped there.
+ */
+static void map_again(struct pagemv *pv, uintptr_t dst, uintptr_t src,
+		      size_t len, bool locked)
+{
+	struct pmv_mapping m;
+	int prot = PROT_READ | PROT_WRITE;
+
+	if (pmv_mapping_find(pv, src, &m) == 1 && m.start <= src)
+		prot = pmv_mapping_prot(&m);
+	if (pv->sys->mmap_at(dst, len, prot) == 0 && locked)
+		pv->sys->mlock_on_fault(dst, len);
+}
+
+/*
+ * Locked pages are unlocked for the time of the call (ASSUME(mremap-locked)).
+ * munlock() may fail where there is a hole or no room for a mapping more; so
+ * does mremap() then.
+ */
+int pmv_remap(struct pagemv *pv, uintptr_t dst, uintptr_t src, size_t len,
+	      bool locked)
+{
+	int rc;
+
+	if (locked)
+		pv->sys->munlock(src, len);
+	rc = pv->sys->mremap(src, len, dst);
+	if (rc < 0)
+		map_again(pv, dst, src, len, locked);
+	else if (locked)
+		pv->sys->mlock_on_fault(dst, len);
+	if (locked)
+		pv->sys->mlock_on_fault(src, len);
+	return rc;
+}
+
+/* The mapping at dst is a new one now, with what src was advised: huge pages,
+ * perhaps, unless it comes from a region, too. */
+static void keep_small(const struct pagemv *pv, const struct pmv_span *span,
+		       size_t len, int error)
+{
+	if (pmv_pages_small_only(pv) &&
+	    (error || !pmv_region_holds(pv, span->src, len)))
+		pmv_pages_keep_small(pv, span->dst, len);
+}
+
 static struct pmv_step remap_step(struct pagemv *pv,
 				  const struct pmv_span *span)
 {
 	struct pmv_step step = { 0 };
+	bool locked = false;
 	size_t len = 0;
 
 	step.error = look(pv, span, &len, &step.holes);
@@ -75,7 +138,10 @@ static struct pmv_step remap_step(struct pagemv *pv,
 	    len >= DETACH_PAGES * pv->page_bytes &&
 	    pmv_has(pv, PAGEMV_HAS_QUIET))
 		pmv_uffd_detach(pv->sys, pv->uffd, span->src, len);
-	step.error = pv->sys->mremap(span->src, len, span->dst);
+	if (!(span->flags & PAGEMV_MOVE_UNCHECKED))
+		locked = pmv_mapping_locked(pv, span->src) == 1;
+	step.error = pmv_remap(pv, span->dst, span->src, len, locked);
+	keep_small(pv, span, len, step.error);
 	/* Several mappings, or none: what UFFDIO_MOVE says to it. */
 	if (step.error == -EFAULT)
 		step.error = -EINVAL;

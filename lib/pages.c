@@ -4,8 +4,9 @@
  * mincore(2). The last takes a swapped-out page for a hole when it is not in
  * the swap cache; it is used only where /proc is missing.
  *
- * ASSUME(pagemap-unprivileged): bits 62 (swapped) and 63 (present) are shown
- *   without privilege. Documentation/admin-guide/mm/pagemap.rst
+ * ASSUME(pagemap-unprivileged): bits 56 (mapped nowhere else), 62 (swapped) and
+ *   63 (present) are shown without privilege.
+ * Documentation/admin-guide/mm/pagemap.rst
  */
 #include "pages.h"
 
@@ -24,6 +25,8 @@
 #endif
 
 #define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
+#define PAGEMAP_PRESENT		   (1ull << 63)
+#define PAGEMAP_EXCLUSIVE	   (1ull << 56)
 #define ENTRIES			   64
 
 /*
@@ -129,6 +132,16 @@ struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 	return (struct pmv_run){ bytes, true, false };
 }
 
+bool pmv_pages_zero(const struct pagemv *pv, uintptr_t page)
+{
+	const uint64_t *word = (const uint64_t *)page;
+
+	for (size_t i = 0; i < pv->page_bytes / sizeof(*word); i++)
+		if (word[i])
+			return false;
+	return true;
+}
+
 bool pmv_pages_huge(const struct pagemv *pv, uintptr_t addr)
 {
 	struct pmv_page_region first;
@@ -136,6 +149,30 @@ bool pmv_pages_huge(const struct pagemv *pv, uintptr_t addr)
 	return pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN) &&
 	       pagemap_scan(pv, addr, pv->page_bytes, PMV_PAGE_IS_HUGE,
 			    &first) > 0;
+}
+
+bool pmv_pages_shared(const struct pagemv *pv, uintptr_t addr)
+{
+	off_t off = (off_t)(addr / pv->page_bytes * sizeof(uint64_t));
+	uint64_t entry;
+
+	return pmv_has(pv, PAGEMV_HAS_PAGEMAP) &&
+	       pv->sys->pread(pv->pagemap_fd, &entry, sizeof(entry), off) ==
+		       sizeof(entry) &&
+	       (entry & (PAGEMAP_PRESENT | PAGEMAP_EXCLUSIVE)) ==
+		       PAGEMAP_PRESENT;
+}
+
+bool pmv_pages_small_only(const struct pagemv *pv)
+{
+	return !pmv_has(pv, PAGEMV_HAS_QUIET) ||
+	       pv->quirks & PAGEMV_QUIRK_HUGE_PAGES;
+}
+
+void pmv_pages_keep_small(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	if (pmv_pages_small_only(pv))
+		pv->sys->madvise(addr, bytes, MADV_NOHUGEPAGE);
 }
 
 int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes)

@@ -22,8 +22,27 @@ struct pmv_run {
 struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 			     size_t bytes);
 
+/* Whether a page that is there is all zeros; it is read. */
+bool pmv_pages_zero(const struct pagemv *pv, uintptr_t page);
+
 /* Whether the range begins with a huge page. */
 bool pmv_pages_huge(const struct pagemv *pv, uintptr_t addr);
+
+/* Whether the page is there and mapped elsewhere as well, as after fork().
+ * False where nothing can tell. */
+bool pmv_pages_shared(const struct pagemv *pv, uintptr_t addr);
+
+/*
+ * Whether no huge pages may be made where pages are moved to: without
+ * userfaultfd, as copying has to store there, and the store would fill a huge
+ * page's worth of neighbours; on kernels with PAGEMV_QUIRK_HUGE_PAGES.
+ */
+bool pmv_pages_small_only(const struct pagemv *pv);
+
+/* Then sees to it. Huge pages that are moved there stay whole. A kernel without
+ * huge pages refuses, which is as good. */
+void pmv_pages_keep_small(const struct pagemv *pv, uintptr_t addr,
+			  size_t bytes);
 
 /* Makes pages exclusive to this process and writable, changing no data.
  * Returns 0 or -errno. Linux 5.14. */

@@ -30,7 +30,8 @@ static const struct quirk_range table[] = {
 	 * entries taken for folios (syzbot b446dbe27035) */
 	{ { 6, 8, 0 }, { 6, 11, ALL_OF }, PAGEMV_QUIRK_HUGE_PAGES },
 	{ { 6, 12, 0 }, { 6, 12, 43 }, PAGEMV_QUIRK_HUGE_PAGES },
-	{ { 6, 13, 0 }, { 6, 16, ALL_OF }, PAGEMV_QUIRK_HUGE_PAGES },
+	{ { 6, 13, 0 }, { 6, 15, ALL_OF }, PAGEMV_QUIRK_HUGE_PAGES },
+	{ { 6, 16, 0 }, { 6, 16, 2 }, PAGEMV_QUIRK_HUGE_PAGES },
 	/* CVE-2025-21984, CVE-2025-38242: races with the swap cache */
 	{ { 6, 8, 0 }, { 6, 11, ALL_OF }, PAGEMV_QUIRK_SWAP },
 	{ { 6, 12, 0 }, { 6, 12, 37 }, PAGEMV_QUIRK_SWAP },
@@ -38,9 +39,9 @@ static const struct quirk_range table[] = {
 	{ { 6, 15, 0 }, { 6, 15, 5 }, PAGEMV_QUIRK_SWAP },
 	/* zero pages refused until "handle zeropages in UFFDIO_MOVE" */
 	{ { 6, 8, 0 }, { 6, 8, ALL_OF }, PAGEMV_QUIRK_ZERO_PAGE },
-	/* err is not cleared after a retry; the first release with the fix is
-	 * not known, and the repair does no harm on those that have it */
-	{ { 6, 18, 0 }, { ALL_OF, 0, 0 }, PAGEMV_QUIRK_MISCOUNT },
+	/* err is not cleared after a retry; which release of 6.18 has the fix
+	 * is not known, and the repair does no harm there */
+	{ { 6, 18, 0 }, { 7, 2, 5 }, PAGEMV_QUIRK_MISCOUNT },
 };
 
 struct pmv_release pmv_release_parse(const char *text)

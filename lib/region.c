@@ -13,19 +13,25 @@
 
 #include "diagnose.h"
 #include "internal.h"
+#include "pages.h"
 #include "rcu.h"
 #include "uffd.h"
 
-/* After so many questions the kind of pages is looked at again. */
-#define KIND_LASTS 256
+/* After so many questions a hint is forgotten, and looked for again. */
+#define HINT_LASTS 256
+
+/* What was seen in a region and saves looking; 0 where nothing was. */
+struct hint {
+	PMV_ATOMIC _Atomic unsigned int seen;
+	PMV_ATOMIC _Atomic unsigned int left; /* questions until forgotten */
+};
 
 struct pagemv_region {
 	struct pagemv *pv;
 	uintptr_t start;
 	uintptr_t end;
-	PMV_ATOMIC _Atomic unsigned int kind;
-	PMV_ATOMIC _Atomic unsigned int
-		kind_left; /* questions until forgotten */
+	struct hint kind; /* enum pmv_kind */
+	struct hint huge; /* 1: huge pages may be made in it */
 };
 
 struct pmv_region_table {
@@ -96,25 +102,33 @@ int pmv_region_rearm(struct pagemv *pv, uintptr_t addr, size_t bytes)
 	return pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
 }
 
+/* Threads may lose a count to each other: only a hint. */
+static unsigned int hint_ask(struct hint *h)
+{
+	unsigned int left =
+		atomic_load_explicit(&h->left, memory_order_relaxed);
+
+	if (!left)
+		return 0;
+	atomic_store_explicit(&h->left, left - 1, memory_order_relaxed);
+	return atomic_load_explicit(&h->seen, memory_order_relaxed);
+}
+
+static void hint_learn(struct hint *h, unsigned int seen)
+{
+	atomic_store_explicit(&h->seen, seen, memory_order_relaxed);
+	atomic_store_explicit(&h->left, HINT_LASTS, memory_order_relaxed);
+}
+
 enum pmv_kind pmv_region_kind(const struct pagemv *pv, uintptr_t addr)
 {
 	enum pmv_kind kind = PMV_KIND_UNKNOWN;
 	struct pagemv_region *r;
-	unsigned int left;
 
 	pmv_rcu_read_lock();
 	r = find(pv, addr);
-	if (r) {
-		/* Threads may lose a count to each other: only a hint. */
-		left = atomic_load_explicit(&r->kind_left,
-					    memory_order_relaxed);
-		if (left) {
-			kind = atomic_load_explicit(&r->kind,
-						    memory_order_relaxed);
-			atomic_store_explicit(&r->kind_left, left - 1,
-					      memory_order_relaxed);
-		}
-	}
+	if (r)
+		kind = hint_ask(&r->kind);
 	pmv_rcu_read_unlock((void *)&pv->regions);
 	return kind;
 }
@@ -126,11 +140,32 @@ void pmv_region_learn(const struct pagemv *pv, uintptr_t addr,
 
 	pmv_rcu_read_lock();
 	r = find(pv, addr);
-	if (r) {
-		atomic_store_explicit(&r->kind, kind, memory_order_relaxed);
-		atomic_store_explicit(&r->kind_left, KIND_LASTS,
-				      memory_order_relaxed);
-	}
+	if (r)
+		hint_learn(&r->kind, kind);
+	pmv_rcu_read_unlock((void *)&pv->regions);
+}
+
+bool pmv_region_gets_huge(const struct pagemv *pv, uintptr_t addr)
+{
+	struct pagemv_region *r;
+	bool huge = false;
+
+	pmv_rcu_read_lock();
+	r = find(pv, addr);
+	if (r)
+		huge = hint_ask(&r->huge);
+	pmv_rcu_read_unlock((void *)&pv->regions);
+	return huge;
+}
+
+void pmv_region_learn_huge(const struct pagemv *pv, uintptr_t addr)
+{
+	struct pagemv_region *r;
+
+	pmv_rcu_read_lock();
+	r = find(pv, addr);
+	if (r)
+		hint_learn(&r->huge, 1);
 	pmv_rcu_read_unlock((void *)&pv->regions);
 }
 
@@ -201,16 +236,13 @@ static enum pagemv_reason range_reason(const struct pagemv *pv, uintptr_t addr,
 /* Registers with the kernel, where there is something to register with. */
 static enum pagemv_reason arm(struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
-	bool quiet = pmv_has(pv, PAGEMV_HAS_QUIET);
-	int rc = quiet ? pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL)
-		       : 0;
+	int rc = 0;
 
+	if (pmv_has(pv, PAGEMV_HAS_QUIET))
+		rc = pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
 	switch (rc) {
 	case 0:
-		/* Without userfaultfd: a fault in memcpy() would fill a huge
-		 * page's worth of neighbours. */
-		if (!quiet || pv->quirks & PAGEMV_QUIRK_HUGE_PAGES)
-			pv->sys->madvise(addr, bytes, MADV_NOHUGEPAGE);
+		pmv_pages_keep_small(pv, addr, bytes);
 		return PAGEMV_REASON_NONE;
 	case -EBUSY:
 		return PAGEMV_REASON_FOREIGN_UFFD;
@@ -333,11 +365,36 @@ int pagemv_region_unregister(struct pagemv_region *region)
 	return rc;
 }
 
+static PMV_ATOMIC _Atomic unsigned int forks;
+
+unsigned int pmv_forks(void)
+{
+	return atomic_load_explicit(&forks, memory_order_relaxed);
+}
+
+/* liburcu lets one thread through at a time. */
+static void before_fork(void)
+{
+	PMV_RCU_BEFORE_FORK();
+	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void after_fork_parent(void)
+{
+	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+	PMV_RCU_AFTER_FORK_PARENT();
+}
+
+static void after_fork_child(void)
+{
+	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+	PMV_RCU_AFTER_FORK_CHILD();
+}
+
 /* Threads that were in a read-side section are not in the child. */
 static void survive_fork(void)
 {
-	pthread_atfork(PMV_RCU_BEFORE_FORK, PMV_RCU_AFTER_FORK_PARENT,
-		       PMV_RCU_AFTER_FORK_CHILD);
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 int pmv_regions_open(struct pagemv *pv, bool atfork)

@@ -34,6 +34,18 @@ enum pmv_kind pmv_region_kind(const struct pagemv *pv, uintptr_t addr);
 void pmv_region_learn(const struct pagemv *pv, uintptr_t addr,
 		      enum pmv_kind kind);
 
+/* How often fork() began or ended in this process: odd while it is running.
+ * Only what handlers of pthread_atfork() see, once they are registered. */
+unsigned int pmv_forks(void);
+
+/*
+ * Whether huge pages may be made in the region that holds addr, as told by
+ * pmv_region_learn_huge(): it has been seen in its mappings. Forgotten in the
+ * same way.
+ */
+bool pmv_region_gets_huge(const struct pagemv *pv, uintptr_t addr);
+void pmv_region_learn_huge(const struct pagemv *pv, uintptr_t addr);
+
 /* Sets up an empty registry; ends all regions. atfork: liburcu's handlers for
  * fork() are to be registered. */
 int pmv_regions_open(struct pagemv *pv, bool atfork);

@@ -8,6 +8,10 @@
  *
  * Head and tail are copied, the body is moved. Where the ranges overlap, a
  * fringe is copied first if the body would come to lie over its source.
+ *
+ * ASSUME(thp-fill): a store to an absent page makes a huge page, of a size that
+ *   its mapping may have, where all pages of it are absent: the others are
+ *   pages of zeros then. Documentation/admin-guide/mm/transhuge.rst
  */
 #include <errno.h>
 #include <string.h>
@@ -123,6 +127,52 @@ static int move_body(const struct relocation *r)
 	return res->error;
 }
 
+/*
+ * Those of the absent pages in [*from, *to) that a store to the page beside
+ * them, absent as well, may make pages of zeros: where the mapping may have
+ * huge pages, they are in the same one. False if there are none.
+ */
+static bool find_blank(const struct pagemv *pv, uintptr_t page, uintptr_t *from,
+		       uintptr_t *to)
+{
+	uintptr_t huge = pmv_round_down(page, pv->huge_bytes);
+	uintptr_t at = *from < huge ? huge : *from;
+	uintptr_t end = pmv_min(*to, huge + pv->huge_bytes);
+
+	if (at >= end || pmv_pages_run(pv, page, pv->page_bytes).populated)
+		return false;
+	while (at < end) {
+		struct pmv_run run = pmv_pages_run(pv, at, end - at);
+
+		*from = at;
+		*to = at + run.bytes;
+		if (!run.populated && run.known &&
+		    (*from == page + pv->page_bytes || *to == page))
+			return true;
+		at = *to;
+	}
+	return false;
+}
+
+/*
+ * Copies a fringe before the body is moved to [from, to), all of it or the
+ * part that is not source. The pages there stay absent.
+ */
+static void copy_first(const struct relocation *r, size_t off, size_t bytes,
+		       uintptr_t from, uintptr_t to)
+{
+	const struct pagemv *pv = r->pv;
+	uintptr_t page = pmv_round_down(r->dst + off, pv->page_bytes);
+	bool blank;
+
+	if (!bytes)
+		return;
+	blank = pv->huge_bytes && find_blank(pv, page, &from, &to);
+	copy(r, off, bytes);
+	if (blank)
+		pmv_pages_discard(pv, from, to - from);
+}
+
 /* Throws away a source page whose bytes have been copied out, if the body is
  * to come to lie there. */
 static void make_room(const struct relocation *r, uintptr_t addr)
@@ -135,7 +185,10 @@ static void make_room(const struct relocation *r, uintptr_t addr)
 
 static void move_down(struct relocation *r)
 {
-	copy(r, 0, r->head);
+	uintptr_t src = pmv_round_down(r->src, r->pv->page_bytes);
+	uintptr_t end = r->body.dst + r->body.len;
+
+	copy_first(r, 0, r->head, r->body.dst, pmv_min(src, end));
 	if (r->head)
 		make_room(r, r->src);
 	if (move_body(r) == 0)
@@ -144,7 +197,11 @@ static void move_down(struct relocation *r)
 
 static void move_up(struct relocation *r)
 {
-	copy(r, r->head + r->body.len, r->tail);
+	uintptr_t src = pmv_round_up(r->src + r->bytes, r->pv->page_bytes);
+	uintptr_t end = r->body.dst + r->body.len;
+
+	copy_first(r, r->head + r->body.len, r->tail,
+		   src < r->body.dst ? r->body.dst : src, end);
 	if (r->tail)
 		make_room(r, r->src + r->bytes - 1);
 	if (move_body(r) == 0)

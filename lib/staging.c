@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "mapping.h"
+#include "pages.h"
 #include "uffd.h"
 
 static void unmap(struct pagemv *pv, uintptr_t from, uintptr_t to)
@@ -24,6 +25,7 @@ static int map_aligned(struct pagemv *pv, int prot, uintptr_t *base)
 	aligned = pmv_round_up(start, PMV_STAGING_BYTES);
 	unmap(pv, start, aligned);
 	unmap(pv, aligned + PMV_STAGING_BYTES, end);
+	pmv_pages_keep_small(pv, aligned, PMV_STAGING_BYTES);
 	*base = aligned;
 	return 0;
 }
@@ -45,11 +47,16 @@ static int map_like(struct pagemv *pv, int prot, bool locked, uintptr_t *base)
 	return rc;
 }
 
-static int prot_of(const struct pmv_mapping *m)
+/*
+ * Whether a range that was kept is still as it was: mlockall() of the program
+ * locks it, and fills it with pages.
+ */
+static bool is_fresh(const struct pagemv *pv, uintptr_t base)
 {
-	return (m->flags & PMV_MAP_READ ? PROT_READ : 0) |
-	       (m->flags & PMV_MAP_WRITE ? PROT_WRITE : 0) |
-	       (m->flags & PMV_MAP_EXEC ? PROT_EXEC : 0);
+	struct pmv_run run = pmv_pages_run(pv, base, PMV_STAGING_BYTES);
+
+	return !run.populated && run.bytes == PMV_STAGING_BYTES &&
+	       pmv_mapping_locked(pv, base) != 1;
 }
 
 int pmv_staging_take(struct pagemv *pv, uintptr_t like, struct pmv_staging *out)
@@ -59,15 +66,17 @@ int pmv_staging_take(struct pagemv *pv, uintptr_t like, struct pmv_staging *out)
 	struct pmv_mapping m;
 
 	if (pmv_mapping_find(pv, like, &m) == 1 && m.start <= like)
-		prot = prot_of(&m);
+		prot = pmv_mapping_prot(&m);
 	out->locked = locked;
 	out->plain = prot == (PROT_READ | PROT_WRITE) && !locked;
 	/* Pairs with the release in pmv_staging_give(). */
 	out->base = out->plain ? atomic_exchange_explicit(&pv->staging, 0,
 							  memory_order_acquire)
 			       : 0;
-	if (out->base)
+	if (out->base && is_fresh(pv, out->base))
 		return 0;
+	if (out->base)
+		unmap(pv, out->base, out->base + PMV_STAGING_BYTES);
 	return map_like(pv, prot, locked, &out->base);
 }
 

@@ -14,6 +14,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 static PMV_HOT int sys_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -46,13 +49,19 @@ static ssize_t sys_pread(int fd, void *buf, size_t bytes, off_t off)
 	return pmv_syscall(SYS_pread64, fd, (long)buf, (long)bytes, off, 0);
 }
 
+static int sys_munlock(uintptr_t addr, size_t bytes)
+{
+	return (int)pmv_syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0);
+}
+
 /* By the C library, which knows how offsets are passed; not on any path that
  * moves pages without copying them. */
-static int sys_mmap(uintptr_t *out, size_t bytes, int prot)
+static int map(uintptr_t hint, uintptr_t *out, size_t bytes, int prot,
+	       int flags)
 {
 	int saved = errno, rc = 0;
-	void *addr = mmap(NULL, bytes, prot,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *addr = mmap((void *)hint, bytes, prot,
+			  MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
 	if (addr == MAP_FAILED)
 		rc = -errno;
@@ -60,16 +69,34 @@ static int sys_mmap(uintptr_t *out, size_t bytes, int prot)
 		*out = (uintptr_t)addr;
 	errno = saved;
 	if (rc == 0) {
-		pmv_syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0);
+		sys_munlock(*out, bytes);
 		pmv_syscall(SYS_madvise, (long)addr, (long)bytes, MADV_DONTNEED,
 			    0, 0);
 	}
 	return rc;
 }
 
+static int sys_mmap(uintptr_t *out, size_t bytes, int prot)
+{
+	return map(0, out, bytes, prot, MAP_NORESERVE);
+}
+
 static int sys_munmap(uintptr_t addr, size_t bytes)
 {
 	return (int)pmv_syscall(SYS_munmap, (long)addr, (long)bytes, 0, 0, 0);
+}
+
+/* Before Linux 4.17 the address was only a hint. */
+static int sys_mmap_at(uintptr_t addr, size_t bytes, int prot)
+{
+	uintptr_t got = addr;
+	int rc = map(addr, &got, bytes, prot, MAP_FIXED_NOREPLACE);
+
+	if (rc == 0 && got != addr) {
+		sys_munmap(got, bytes);
+		rc = -EEXIST;
+	}
+	return rc;
 }
 
 static int sys_mremap(uintptr_t src, size_t bytes, uintptr_t dst)
@@ -151,11 +178,13 @@ const struct pmv_sys pmv_sys_linux = {
 	.read = sys_read,
 	.pread = sys_pread,
 	.mmap = sys_mmap,
+	.mmap_at = sys_mmap_at,
 	.munmap = sys_munmap,
 	.mremap = sys_mremap,
 	.madvise = sys_madvise,
 	.msync = sys_msync,
 	.mlock_on_fault = sys_mlock_on_fault,
+	.munlock = sys_munlock,
 	.mincore = sys_mincore,
 	.getpid = sys_getpid,
 	.uname = sys_uname,

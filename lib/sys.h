@@ -21,6 +21,8 @@ struct pmv_sys {
 	/* A new private mapping, without pages and not locked, whatever
 	 * mlockall() says. */
 	int (*mmap)(uintptr_t *out, size_t bytes, int prot);
+	/* The same at addr; -EEXIST where anything is mapped there. */
+	int (*mmap_at)(uintptr_t addr, size_t bytes, int prot);
 	int (*munmap)(uintptr_t addr, size_t bytes);
 	/* Takes the pages from src to dst; what was mapped at dst goes, src
 	 * stays mapped (MREMAP_FIXED|MREMAP_DONTUNMAP, Linux 5.7). */
@@ -28,6 +30,7 @@ struct pmv_sys {
 	int (*madvise)(uintptr_t addr, size_t bytes, int advice);
 	int (*msync)(uintptr_t addr, size_t bytes, int flags);
 	int (*mlock_on_fault)(uintptr_t addr, size_t bytes);
+	int (*munlock)(uintptr_t addr, size_t bytes);
 	int (*mincore)(uintptr_t addr, size_t bytes, unsigned char *vec);
 	int (*getpid)(void);
 	int (*uname)(char *release, size_t bytes);

@@ -14,6 +14,7 @@ AM_DEFAULT_SOURCE_EXT = .c
 pmv_unit_tests = \
 	%D%/unit/test_answer \
 	%D%/unit/test_batch \
+	%D%/unit/test_blank \
 	%D%/unit/test_calibrate \
 	%D%/unit/test_choose \
 	%D%/unit/test_diagnose \
@@ -88,6 +89,9 @@ check_LTLIBRARIES += %D%/libtest.la
 	%D%/support/proc.h \
 	%D%/support/rawuffd.c \
 	%D%/support/rawuffd.h \
+	%D%/support/slow.h \
+	%D%/support/storm.c \
+	%D%/support/storm.h \
 	%D%/support/t.c \
 	%D%/support/t.h \
 	%D%/support/tap.h \
@@ -173,11 +177,13 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += \
 	$(pmv_gates) \
+	%D%/conditions.sh \
 	%D%/examples.sh \
 	%D%/expected-skips.txt \
 	%D%/gates/gatelib.sh \
 	%D%/lsan.supp \
 	%D%/no-criterion.sh \
+	%D%/results.sh \
 	%D%/tsan.supp
 
 clean-local: clean-reports

@@ -118,6 +118,10 @@ struct pagemv_result {
  * Stores to dst before the call returns are the caller's to prevent: remap, and
  * copying without userfaultfd, overwrite them.
  *
+ * A page of zeros at dst is a page. Only without userfaultfd, and where huge
+ * pages are allowed at dst in spite of pagemv_region_register(), it is not: a
+ * store to another page of the huge page may have made it.
+ *
  * MT-Safe. AS-Safe: no malloc, no lock, errno kept; not cancelled. May fault
  * on src (COPY). Fork-safe: see pagemv_open(). UFFDIO_MOVE: Linux 6.8;
  * without it the same contract by copying. Since libpagemv 0.1. Sources:

@@ -32,8 +32,8 @@ struct pagemv_region_opts {
  * to pv; untouched on error. reason: NULL, or receives why it was refused.
  *
  * Where the kernel has PAGEMV_QUIRK_HUGE_PAGES, or there is no userfaultfd, the
- * range is advised MADV_NOHUGEPAGE. Without userfaultfd the region is kept in the library
- * alone, so that the same calls are legal everywhere.
+ * range is advised MADV_NOHUGEPAGE. Without userfaultfd the region is kept in
+ * the library alone, so that the same calls are legal everywhere.
  *
  * Returns 0, or -EINVAL, -ENOENT (unmapped), -EBUSY (registered already:
  * with pv, another handle, or another user of userfaultfd), -ENOMEM, -E2BIG

@@ -14,8 +14,8 @@ layer() {
 	base.h | raw_syscall.h | uffd_uapi.h | rcu.h | trace.h) echo 0 ;;
 	sys.* | log.* | policy.* | quirks.* | strings.c) echo 1 ;;
 	internal.h | stats.* | uffd.* | numa.*) echo 2 ;;
-	kernel.* | mapping.* | pages.* | region.* | staging.* | diagnose.*)
-		echo 3 ;;
+	kernel.* | mapping.* | pages.* | region.* | staging.* | diagnose.* | \
+		blank.*) echo 3 ;;
 	page_state.*) echo 3 ;;
 	mover.h | mover_*) echo 4 ;;
 	engine.* | job.* | choose.* | answer.*) echo 5 ;;

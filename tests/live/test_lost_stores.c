@@ -100,7 +100,7 @@ static void run_case(struct t_case *c, size_t pages_a_call)
 	int r;
 
 	thread = start_storing(&s, src);
-	end = t_now_ns() + RUN_NS;
+	end = t_now_ns() + (uint64_t)RUN_NS * t_slow();
 	while (t_now_ns() < end) {
 		for (i = 0; i < PAGES; i += pages_a_call) {
 			r = t_move(c, heap + t_pages(i), src + t_pages(i),

@@ -272,6 +272,84 @@ Test(relocate, overlaps_as_memmove_does, .timeout = 60)
 	free(model);
 }
 
+#define HUGE_BYTES ((size_t)2 << 20)
+
+/*
+ * Three huge pages in which the program wants huge pages; source and
+ * destination are one apart and overlap, by a little more than that long. The
+ * fringe that is copied first comes to where nothing is: its store makes a huge
+ * page, whose other pages are in the way of the body.
+ */
+static void make_huge_bed(struct t_case *c, struct bed *b, bool up)
+{
+	const size_t pages = 3 * HUGE_BYTES / t_page();
+	char *area = t_case_map_at(c, pages, HUGE_BYTES, 0, true), *end;
+
+	t_register(c->pv, area, pages);
+	if ((c->caps.quirks & PAGEMV_QUIRK_HUGE_PAGES) == 0)
+		(void)madvise(area, t_pages(pages), MADV_HUGEPAGE);
+	b->dst_area = b->src_area = area;
+	b->src = area + 100 + (up ? 0 : HUGE_BYTES);
+	b->dst = area + 100 + (up ? HUGE_BYTES : 0);
+	b->bytes = HUGE_BYTES + t_pages(3) + 77;
+	fill_bytes(b->src, b->bytes, 1);
+	end = page_up(b->src + b->bytes);
+	t_drop(end, pages - (size_t)(end - area) / t_page());
+}
+
+Test(relocate, a_fringe_makes_no_huge_page_in_the_way)
+{
+	struct pagemv_result res;
+	struct t_case c;
+	struct bed b;
+	size_t wrong;
+	int up, r;
+
+	t_cases(&c, T_WAYS_ALL);
+	while (t_next_case(&c)) {
+		for (up = 0; up < 2; up++) {
+			make_huge_bed(&c, &b, up);
+			r = relocate(&c, b.dst, b.src, b.bytes, 0, &res);
+			T_EXPECT(&c, r == 0, "%s: returned %d (%s)",
+				 up ? "up" : "down", r,
+				 pagemv_reason_string(res.reason));
+			t_expect_sane(&c, r, &res, b.bytes);
+			wrong = first_wrong(b.dst, b.bytes, 1, 0);
+			T_EXPECT(&c, wrong == b.bytes, "%s: byte %zu of %zu",
+				 up ? "up" : "down", wrong, b.bytes);
+		}
+	}
+}
+
+/* Nor does what is really in the way go. */
+Test(relocate, a_page_beside_a_fringe_stays)
+{
+	struct pagemv_result res;
+	struct t_case c;
+	struct bed b;
+	int up, r;
+
+	t_cases(&c, T_WAYS_ALL);
+	while (t_next_case(&c)) {
+		for (up = 0; up < 2; up++) {
+			size_t before = up ? 1 : 3;
+			char *page, *first;
+
+			make_huge_bed(&c, &b, up);
+			first = b.src_area + (up ? 2 * HUGE_BYTES : 0);
+			page = first + t_pages(before);
+			t_fill(page, 5, 1);
+			t_drop(first, before);
+			t_drop(page + t_page(),
+			       HUGE_BYTES / t_page() - before - 1);
+			r = relocate(&c, b.dst, b.src, b.bytes, 0, &res);
+			T_EXPECT(&c, r == -EEXIST, "returned %d", r);
+			t_expect_sane(&c, r, &res, b.bytes);
+			T_RIGHT(&c, t_check(page, 5, 1), up ? "up" : "down");
+		}
+	}
+}
+
 Test(relocate, keeps_the_head_readable)
 {
 	struct pagemv_result res;

@@ -34,6 +34,10 @@ static void fill_half(struct model *m)
 		if (m->at[i] != 0)
 			t_fill(m->heap + t_pages(i), id, 1);
 	}
+	/* A huge page came as a whole. */
+	for (i = 0; i < HEAP_PAGES; i++)
+		if (m->at[i] == 0)
+			t_drop(m->heap + t_pages(i), 1);
 }
 
 static size_t run_length(const struct model *m, size_t from, bool present)

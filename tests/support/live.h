@@ -17,6 +17,7 @@
 
 #include "oracle.h"
 #include "proc.h"
+#include "slow.h"
 #include "t.h"
 #include "ways.h"
 

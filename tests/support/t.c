@@ -90,9 +90,19 @@ uint64_t t_env(const char *name, uint64_t fallback)
 	return strtoull(text, NULL, 0);
 }
 
+unsigned int t_slow(void)
+{
+	return (unsigned int)t_env("PMV_SLOW", 1);
+}
+
+bool t_huge(void)
+{
+	return t_env("PMV_HUGE", 0) != 0;
+}
+
 void *t_map(size_t pages)
 {
-	return t_map_at(pages, t_page(), 0, false);
+	return t_map_at(pages, t_page(), 0, t_huge());
 }
 
 /*

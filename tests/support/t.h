@@ -30,6 +30,10 @@ uint64_t t_now_ns(void);
 
 void t_sleep_ms(unsigned int ms);
 
+/* How many times slower this machine is than one that people work on: PMV_SLOW,
+ * 1 where it is not set. */
+unsigned int t_slow(void);
+
 /* xorshift64*: small, and the same everywhere. */
 struct t_random {
 	uint64_t state;
@@ -43,10 +47,13 @@ uint64_t t_random_below(struct t_random *r, uint64_t limit);
 /* An unsigned number from the environment, or fallback. */
 uint64_t t_env(const char *name, uint64_t fallback);
 
+/* Whether memory may have huge pages where a test does not say: PMV_HUGE=1. */
+bool t_huge(void);
+
 /*
- * pages of fresh private anonymous memory, read-write, without huge pages,
- * with an inaccessible page on each side so that it never becomes one mapping
- * with a neighbour.
+ * pages of fresh private anonymous memory, read-write, without huge pages but
+ * for t_huge(), with an inaccessible page on each side so that it never becomes
+ * one mapping with a neighbour.
  */
 void *t_map(size_t pages);
 

@@ -112,7 +112,7 @@ bool t_next_case(struct t_case *c)
 
 void *t_case_map(struct t_case *c, size_t pages)
 {
-	return t_case_map_at(c, pages, t_page(), 0, false);
+	return t_case_map_at(c, pages, t_page(), 0, t_huge());
 }
 
 void *t_case_map_at(struct t_case *c, size_t pages, size_t align_bytes,

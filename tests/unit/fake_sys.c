@@ -171,10 +171,10 @@ const char *fake_call_name(enum fake_call call)
 		"SCAN",	       "QUERY",	  "ioctl",    "userfaultfd(user)",
 		"userfaultfd", "discard", "populate", "cold",
 		"madvise",     "open",	  "close",    "read",
-		"pread",       "mmap",	  "munmap",   "mremap",
-		"mincore",     "msync",	  "mlock",    "uname",
-		"getpid",      "yield",	  "sleep",    "now",
-		"any",
+		"pread",       "mmap",	  "mmap at",  "munmap",
+		"mremap",      "mincore", "msync",    "mlock",
+		"munlock",     "uname",	  "getpid",   "yield",
+		"sleep",       "now",	  "any",
 	};
 
 	return names[call];
@@ -506,6 +506,15 @@ static int fake_mmap(uintptr_t *out, size_t bytes, int prot)
 	return rc;
 }
 
+static int fake_mmap_at(uintptr_t addr, size_t bytes, int prot)
+{
+	const struct fake_rule *r = rule_for(FAKE_MMAP_AT, addr, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.mmap_at(addr, bytes, prot);
+}
+
 static int fake_munmap(uintptr_t addr, size_t bytes)
 {
 	const struct fake_rule *r = rule_for(FAKE_MUNMAP, addr, NULL);
@@ -582,6 +591,15 @@ static int fake_mlock_on_fault(uintptr_t addr, size_t bytes)
 	return pmv_sys_linux.mlock_on_fault(addr, bytes);
 }
 
+static int fake_munlock(uintptr_t addr, size_t bytes)
+{
+	const struct fake_rule *r = rule_for(FAKE_MUNLOCK, addr, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.munlock(addr, bytes);
+}
+
 static int fake_getpid(void)
 {
 	fake.count[FAKE_GETPID]++;
@@ -623,11 +641,13 @@ const struct pmv_sys fake_sys = {
 	.read = fake_read,
 	.pread = fake_pread,
 	.mmap = fake_mmap,
+	.mmap_at = fake_mmap_at,
 	.munmap = fake_munmap,
 	.mremap = fake_mremap,
 	.madvise = fake_madvise,
 	.msync = fake_msync,
 	.mlock_on_fault = fake_mlock_on_fault,
+	.munlock = fake_munlock,
 	.mincore = fake_mincore,
 	.getpid = fake_getpid,
 	.uname = fake_uname,

@@ -145,6 +145,8 @@ static int play_register(int fd, struct uffdio_register *reg)
 			return -EBUSY;
 	cut(start, end);
 	add_range(fd, start, end);
+	/* What is played by a store must not fill a huge page. */
+	madvise((void *)start, reg->range.len, MADV_NOHUGEPAGE);
 	reg->ioctls = 1ull << _UFFDIO_WAKE | 1ull << _UFFDIO_COPY |
 		      1ull << PMV_UFFDIO_MOVE_NR;
 	return 0;

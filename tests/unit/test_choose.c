@@ -101,3 +101,36 @@ Test(choose, busy_remap_without_leave_changes_nothing)
 	EXPECT_RIGHT(pages_wrong(s.heap, s.src, PAGES, &res));
 	scene_close(&s);
 }
+
+/* Where pins are not seen, a copy might part a page from its device. */
+static uint32_t chosen_without_pin_check(uint32_t flags, uint32_t busy)
+{
+	static const struct way no_move = {
+		"no move", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE), 0, 0, 0
+	};
+	struct scene s = scene_open(1, &no_move);
+	struct pagemv_result res;
+	int rc = scene_move_opts(&s, flags, PAGEMV_MECH_AUTO, busy, &res);
+
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
+	EXPECT_RIGHT(pages_wrong(s.heap, s.src, 1, &res));
+	scene_close(&s);
+	return res.mechanisms;
+}
+
+Test(choose, leave_to_remap_is_taken_where_copying_does_not_see_pins)
+{
+	const uint32_t may = PAGEMV_MOVE_MAY_REMAP;
+	const uint32_t remap = PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP);
+	const uint32_t copy = PAGEMV_MECH_BIT(PAGEMV_MECH_COPY);
+
+	cr_expect(chosen_without_pin_check(may, PAGEMV_BUSY_STAY) == remap);
+	cr_expect(chosen_without_pin_check(may, PAGEMV_BUSY_SKIP) == remap);
+	cr_expect(chosen_without_pin_check(may, PAGEMV_BUSY_REMAP) == remap);
+	/* One page is copied sooner, and the caller says that it may be. */
+	cr_expect(chosen_without_pin_check(may, PAGEMV_BUSY_COPY) == copy);
+	cr_expect(chosen_without_pin_check(may | PAGEMV_MOVE_QUIESCENT,
+					   PAGEMV_BUSY_STAY) == copy);
+	/* Without leave there is nothing else. */
+	cr_expect(chosen_without_pin_check(0, PAGEMV_BUSY_STAY) == copy);
+}

@@ -33,11 +33,11 @@ Test(job, advancing_is_progress)
 
 	bed_open(&b, 8);
 	b.job.idle = 7;
-	b.job.invalid_seen = true;
+	b.job.invalid_tries = 3;
 	pmv_advance(&b.job, &b.span, t_pages(3));
 	cr_expect(b.span.src == SRC + t_pages(3) &&
 		  b.span.dst == DST + t_pages(3) && b.span.len == t_pages(5));
-	cr_expect(b.job.idle == 0 && !b.job.invalid_seen);
+	cr_expect(b.job.idle == 0 && b.job.invalid_tries == 0);
 	pagemv_close(b.job.pv);
 }
 

@@ -348,21 +348,24 @@ Test(mapping, flags_of_smaps_belong_to_the_mapping_before_them)
 {
 	static const char text[] = "1000-2000 rw-p 00000000 00:00 0\n"
 				   "Size: 4 kB\n"
+				   "THPeligible:           1\n"
 				   "ProtectionKey:         3\n"
 				   "VmFlags: rd wr mr mw me lo ac sd \n"
 				   "2000-3000 rw-p 00000000 00:00 0\n"
+				   "THPeligible:    0\n"
 				   "VmFlags: rd wr mr mw me uw ac sd\n"
 				   "3000-4000 rw-p 00000000 00:00 0\n"
 				   "VmFlags: rd wr de ht\n"
 				   "4000-5000 rw-p 00000000 00:00 0\n"
 				   "VmFlags: rd wr io pf dd\n"
 				   "5000-6000 rw-p 00000000 00:00 0\n"
+				   "THPeligible:\n"
 				   "ProtectionKey: 15\n";
 	static const struct {
 		uint32_t flags;
 		int pkey;
 	} expected[] = {
-		{ PMV_MAP_LOCKED, 3 },
+		{ PMV_MAP_LOCKED | PMV_MAP_HUGE, 3 },
 		{ PMV_MAP_UFFD, 0 },
 		{ PMV_MAP_HUGETLB, 0 },
 		{ PMV_MAP_SPECIAL, 0 },
@@ -387,6 +390,49 @@ Test(mapping, flags_of_smaps_belong_to_the_mapping_before_them)
 		fake_behave();
 		pagemv_close(pv);
 	}
+}
+
+Test(mapping, a_deep_look_finds_the_mapping_that_covers_or_follows)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	struct pmv_mapping m;
+
+	fake_file(SMAPS,
+		  "1000-2000 rw-p 00000000 00:00 0\n"
+		  "VmFlags: rd wr lo\n"
+		  "4000-6000 rw-p 00000000 00:00 0\n"
+		  "THPeligible:           1\n",
+		  9);
+	cr_expect(pmv_mapping_find_deep(pv, 0x1fff, &m) == 1);
+	cr_expect(m.start == 0x1000 && m.flags & PMV_MAP_LOCKED);
+	cr_expect(pmv_mapping_find_deep(pv, 0x2000, &m) == 1);
+	cr_expect(m.start == 0x4000 && m.flags & PMV_MAP_HUGE);
+	cr_expect(pmv_mapping_find_deep(pv, 0x6000, &m) == 0);
+	fake_behave();
+	fake_no_proc();
+	cr_expect(pmv_mapping_find_deep(pv, 0x1000, &m) == -ENOENT);
+	pagemv_close(pv);
+}
+
+Test(mapping, the_kernel_tells_where_huge_pages_may_be_made)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	size_t huge = pv->huge_bytes;
+	struct pmv_mapping m;
+	char *small, *large;
+
+	if (!huge)
+		cr_skip("no huge pages in this kernel");
+	small = t_map_at(2 * huge / t_page(), huge, 0, false);
+	large = t_map_at(2 * huge / t_page(), huge, 0, true);
+	cr_expect(pmv_mapping_find_deep(pv, (uintptr_t)small, &m) == 1);
+	cr_expect(m.start == (uintptr_t)small && !(m.flags & PMV_MAP_HUGE));
+	memset(large, 1, huge);
+	if (t_huge_bytes(large, huge) == 0)
+		cr_skip("no huge page to be had");
+	cr_expect(pmv_mapping_find_deep(pv, (uintptr_t)large, &m) == 1);
+	cr_expect(m.start == (uintptr_t)large && m.flags & PMV_MAP_HUGE);
+	pagemv_close(pv);
 }
 
 static bool stop_at_once(void *arg, const struct pmv_mapping *m)

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "staging.h"
+#include "slow.h"
 
 #define PAGES 8
 

@@ -158,6 +158,76 @@ Test(mover_copy, a_miscounted_way_back_is_no_race)
 	}
 }
 
+static const struct way no_move = {
+	.disabled = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE),
+};
+
+/* There is room for so many pages: a copy stops behind them. */
+static void room_for(char *dst, size_t pages)
+{
+	fake_add((struct fake_rule){ .call = FAKE_COPY,
+				     .at = (uintptr_t)dst,
+				     .error = -EAGAIN,
+				     .really = t_pages(pages),
+				     .tell = true,
+				     .told = count(pages) });
+	fake_add((struct fake_rule){ .call = FAKE_COPY,
+				     .at = (uintptr_t)dst + t_pages(pages),
+				     .error = -ENOMEM });
+}
+
+Test(mover_copy, pages_that_have_arrived_make_room_for_the_others)
+{
+	struct scene s = scene_open(PAGES, &no_move);
+	struct pagemv_result res;
+	int rc;
+
+	room_for(s.heap, 3);
+	rc = copy(&s, 0, &res);
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
+	EXPECT_SANE(rc, &res, t_pages(PAGES));
+	EXPECT_RIGHT(t_check_range(s.heap, PAGES, 1));
+	EXPECT_RIGHT(t_check_absent(s.src, PAGES));
+	/* None had to go back. */
+	cr_expect(fake_count(FAKE_MREMAP) == 1);
+	scene_close(&s);
+}
+
+Test(mover_copy, pages_that_are_back_make_room_for_the_others)
+{
+	struct scene s = scene_open(PAGES, &no_move);
+	struct pagemv_result res;
+	int rc;
+
+	fail_at(&s, 3, -ENOMEM);
+	room_for(s.src + t_pages(3), 2);
+	rc = copy(&s, 0, &res);
+	EXPECT_STOPPED(rc, &res, -ENOMEM, PAGEMV_REASON_NO_MEMORY);
+	expect_put_back(&s, rc, &res, 3);
+	scene_close(&s);
+}
+
+/* mbind() of another thread does so when the pages are on their way. */
+Test(mover_copy, a_dst_that_breaks_apart_meanwhile_is_filled_by_pages)
+{
+	struct scene s = scene_open(PAGES, &no_move);
+	struct pagemv_result res;
+	int rc;
+
+	/* They cannot go back: somebody stores to page 5 of the source. */
+	fake_add((struct fake_rule){ .call = FAKE_COPY,
+				     .before = refill,
+				     .arg = s.src + t_pages(5),
+				     .error = -ENOENT });
+	rc = copy(&s, 0, &res);
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
+	EXPECT_SANE(rc, &res, t_pages(PAGES));
+	EXPECT_RIGHT(t_check_range(s.heap, PAGES, 1));
+	EXPECT_RIGHT(t_check(s.src + t_pages(5), 77, 1));
+	take_stray(&res);
+	scene_close(&s);
+}
+
 Test(mover_copy, eagain_on_the_way_is_waited_for)
 {
 	struct scene s = scene_open(PAGES, NULL);
@@ -345,5 +415,118 @@ Test(mover_copy, held_pages_are_taken_by_mremap)
 	cr_expect(fake_count(FAKE_MREMAP) == 1);
 	EXPECT_RIGHT(t_check(s.heap, 1, 1));
 	EXPECT_RIGHT(t_check_absent(s.src, 1));
+	scene_close(&s);
+}
+
+/* ---- mlockall() of the program, which fills and locks all that is mapped ----
+ */
+
+static void fill_staging(void *arg)
+{
+	const struct scene *s = arg;
+	uintptr_t base = atomic_load(&s->pv->staging);
+
+	cr_assert(base != 0);
+	memset((void *)base, 0, PMV_STAGING_BYTES);
+}
+
+static void expect_copied(struct scene *s, int rc,
+			  const struct pagemv_result *res)
+{
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res->reason));
+	EXPECT_SANE(rc, res, t_pages(PAGES));
+	EXPECT_RIGHT(t_check_range(s->heap, PAGES, 1));
+	EXPECT_RIGHT(t_check_absent(s->src, PAGES));
+}
+
+/* Copies once, so that a staging range is kept, and has src filled again. */
+static struct scene open_with_staging(void)
+{
+	struct scene s = scene_open(PAGES, NULL);
+	struct pagemv_result res;
+
+	cr_assert(copy(&s, 0, &res) == 0);
+	t_drop(s.heap, PAGES);
+	t_fill_range(s.src, PAGES, 1);
+	return s;
+}
+
+Test(mover_copy, a_staging_range_that_was_filled_meanwhile_is_not_used)
+{
+	struct scene s = open_with_staging();
+	struct pagemv_result res;
+
+	fill_staging(&s);
+	expect_copied(&s, copy(&s, 0, &res), &res);
+	scene_close(&s);
+}
+
+Test(mover_copy, a_staging_range_that_was_locked_meanwhile_is_not_used)
+{
+	struct scene s = open_with_staging();
+	struct pagemv_result res;
+
+	if (!lock_pages((void *)atomic_load(&s.pv->staging), 1))
+		cr_skip("may not mlock");
+	expect_copied(&s, copy(&s, 0, &res), &res);
+	scene_close(&s);
+}
+
+/* A range that is in use is the handle's no more: where it was. */
+struct filling {
+	uintptr_t base;
+	size_t from, pages;
+};
+
+static void fill_part(void *arg)
+{
+	const struct filling *f = arg;
+
+	memset((void *)(f->base + t_pages(f->from)), 0, t_pages(f->pages));
+}
+
+/* Filled at the very moment: pages of zeros are no pages of the source. */
+static void expect_zeros_not_taken(size_t from, size_t pages)
+{
+	struct scene s = open_with_staging();
+	struct filling filling = { .from = from, .pages = pages };
+	struct pagemv_result res;
+
+	filling.base = atomic_load(&s.pv->staging);
+	fake_add((struct fake_rule){ .call = FAKE_MOVE,
+				     .before = fill_part,
+				     .arg = &filling,
+				     .really = FAKE_ALL });
+	expect_copied(&s, copy(&s, 0, &res), &res);
+	scene_close(&s);
+}
+
+Test(mover_copy, zeros_in_the_staging_range_are_not_taken_for_pages)
+{
+	expect_zeros_not_taken(0, PAGES);
+	expect_zeros_not_taken(0, 1);
+	expect_zeros_not_taken(3, 2);
+	expect_zeros_not_taken(PAGES - 1, 1);
+}
+
+/* But a page of zeros that was moved is one. */
+Test(mover_copy, pages_of_zeros_are_detached_as_others)
+{
+	struct scene s = open_with_staging();
+	struct filling filling = { .from = 4, .pages = 1 };
+	struct pagemv_result res;
+	int rc;
+
+	memset(s.src, 0, t_pages(PAGES));
+	filling.base = atomic_load(&s.pv->staging);
+	fake_add((struct fake_rule){ .call = FAKE_MOVE,
+				     .before = fill_part,
+				     .arg = &filling,
+				     .really = FAKE_ALL });
+	rc = copy(&s, 0, &res);
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
+	EXPECT_SANE(rc, &res, t_pages(PAGES));
+	EXPECT_RIGHT(t_check_zero(s.heap, PAGES));
+	EXPECT_RIGHT(t_check_absent(s.src, PAGES));
 	scene_close(&s);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sweep.h"
+#include "slow.h"
 
 #include <stdio.h>
 #include <sys/mman.h>

@@ -3,7 +3,10 @@
 
 #include "scene.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* How the page tables are asked. */
 enum asked { BY_SCAN, BY_PAGEMAP, BY_MINCORE, ASKED };
@@ -183,6 +186,39 @@ Test(pages, a_read_that_breaks_off_tells_of_the_pages_before)
 	fake_fail(FAKE_PREAD, 2, -EIO);
 	run = pmv_pages_run(pv, (uintptr_t)addr, t_pages(16));
 	cr_expect(run.populated && run.bytes == t_pages(3));
+	pagemv_close(pv);
+}
+
+/* What a child that is there for a while makes of a page: shared or not. */
+static bool shared_with_child(const struct pagemv *pv, const void *page)
+{
+	pid_t pid = fork();
+	bool shared;
+
+	cr_assert(pid >= 0);
+	while (pid == 0)
+		pause();
+	shared = pmv_pages_shared(pv, (uintptr_t)page);
+	kill(pid, SIGKILL);
+	cr_assert(waitpid(pid, NULL, 0) == pid);
+	return shared;
+}
+
+Test(pages, a_page_is_shared_while_another_process_maps_it)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *addr = t_map(2);
+
+	t_fill(addr, 1, 1);
+	if (!pmv_has(pv, PAGEMV_HAS_PAGEMAP) || !shared_with_child(pv, addr))
+		cr_skip("pagemap does not tell of shared pages");
+	cr_expect(!pmv_pages_shared(pv, (uintptr_t)addr));
+	cr_expect(!shared_with_child(pv, addr + t_page()), "a hole");
+	fake_refuse(FAKE_PREAD, -EPERM);
+	cr_expect(!shared_with_child(pv, addr), "nothing can tell");
+	fake_behave();
+	pv->facilities &= ~PAGEMV_HAS_PAGEMAP;
+	cr_expect(!shared_with_child(pv, addr), "nothing can tell");
 	pagemv_close(pv);
 }
 

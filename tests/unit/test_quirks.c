@@ -80,7 +80,9 @@ Test(quirks, each_border_is_where_the_fix_is)
 		{ "6.15.5", HUGE_PAGES },
 		{ "6.15.11", HUGE_PAGES },
 		{ "6.16.0", HUGE_MOVE | HUGE_PAGES },
-		{ "6.16.12", HUGE_MOVE | HUGE_PAGES },
+		{ "6.16.1", HUGE_MOVE | HUGE_PAGES },
+		{ "6.16.2", HUGE_MOVE },
+		{ "6.16.12", HUGE_MOVE },
 		{ "6.17.0", HUGE_MOVE },
 		{ "6.17.13", HUGE_MOVE },
 		{ "6.18.0", HUGE_MOVE | MISCOUNT },
@@ -91,7 +93,13 @@ Test(quirks, each_border_is_where_the_fix_is)
 		{ "6.19.9", HUGE_MOVE | MISCOUNT },
 		{ "6.19.10", MISCOUNT },
 		{ "7.0.0", MISCOUNT },
-		{ "7.2.5", MISCOUNT },
+		{ "7.1.13", MISCOUNT },
+		{ "7.2.0-rc7", MISCOUNT },
+		{ "7.2.4", MISCOUNT },
+		{ "7.2.5", 0 },
+		{ "7.2.12+deb13-cloud-amd64", 0 },
+		{ "7.3.0", 0 },
+		{ "8.0.0", 0 },
 	};
 
 	for (size_t i = 0; i < T_COUNT(cases); i++)

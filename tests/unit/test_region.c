@@ -3,8 +3,11 @@
 
 #include "fake_malloc.h"
 #include "scene.h"
+#include "slow.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static int try_register(struct pagemv *pv, void *addr, size_t bytes,
 			struct pagemv_region **out, enum pagemv_reason *why)
@@ -103,7 +106,9 @@ Test(region, thousands_in_any_order_are_found, .timeout = 60)
 		"", PAGEMV_OPEN_NO_UFFD, 0, 0, 0, 0
 	};
 	struct pagemv *pv = scene_handle(&no_uffd);
-	char *area = t_map(2 * MANY);
+	/* Small pages: else each region is advised to have such, and becomes
+	 * a mapping of its own. */
+	char *area = t_map_at(2 * MANY, t_page(), 0, false);
 	size_t found = 0;
 
 	shuffle(order, MANY);
@@ -351,6 +356,26 @@ Test(region, kinds_are_learned_and_forgotten)
 	pagemv_close(pv);
 }
 
+Test(region, that_it_gets_huge_pages_is_learned_and_forgotten)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(4);
+	uintptr_t at = (uintptr_t)area;
+	unsigned int n = 0;
+
+	pmv_region_learn_huge(pv, at); /* no region: no harm */
+	cr_expect(!pmv_region_gets_huge(pv, at));
+	scene_register(pv, area, 4);
+	cr_expect(!pmv_region_gets_huge(pv, at));
+	pmv_region_learn_huge(pv, at + t_page());
+	cr_expect(pmv_region_kind(pv, at) == PMV_KIND_UNKNOWN);
+	while (pmv_region_gets_huge(pv, at))
+		cr_assert(++n < 100000, "never forgotten");
+	cr_expect(n > 10);
+	cr_expect(!pmv_region_gets_huge(pv, at));
+	pagemv_close(pv);
+}
+
 Test(region, rearming_is_counted_and_its_error_passed_on)
 {
 	struct scene s = scene_open(4, NULL);
@@ -415,5 +440,23 @@ Test(region, calibrating_survives_every_failing_allocation)
 	fake_malloc_fail(0);
 	cr_assert(pagemv_caps(pv, &caps) == 0);
 	cr_expect(!caps.mech[PAGEMV_MECH_MOVE].calibrated);
+	pagemv_close(pv);
+}
+
+Test(region, forks_are_counted_as_long_as_they_run)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	unsigned int before = pmv_forks();
+	int status = -1;
+	pid_t pid;
+
+	cr_expect(before % 2 == 0);
+	pid = fork();
+	cr_assert(pid >= 0);
+	if (pid == 0)
+		_exit(pmv_forks() == before + 2 ? 0 : 1);
+	cr_assert(waitpid(pid, &status, 0) == pid);
+	cr_expect(status == 0, "in the child");
+	cr_expect(pmv_forks() == before + 2);
 	pagemv_close(pv);
 }

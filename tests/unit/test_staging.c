@@ -140,3 +140,29 @@ Test(staging, locked_memory_gets_a_locked_one_of_its_own)
 	unlock_pages(s.src, 4);
 	scene_close(&s);
 }
+
+/* Where pages are stored there, a huge page would have 511 pages of zeros. */
+Test(staging, one_that_is_stored_to_has_no_huge_pages)
+{
+	static const struct way no_uffd = {
+		"no userfaultfd", PAGEMV_OPEN_NO_UFFD, 0, 0, 0, 0
+	};
+	struct scene s = scene_open(4, &no_uffd);
+	struct pmv_staging a = take(&s);
+
+	cr_expect(fake_count(FAKE_ADVISE) == 1);
+	memset((char *)a.base, 1, 1);
+	cr_expect(t_count_present((char *)a.base,
+				  PMV_STAGING_BYTES / t_page()) == 1);
+	pmv_staging_give(s.pv, &a, false);
+	scene_close(&s);
+	s = scene_open(4, NULL);
+	a = take(&s);
+	cr_expect(fake_count(FAKE_ADVISE) == 0, "the caller's default");
+	pmv_staging_give(s.pv, &a, false);
+	s.pv->quirks |= PAGEMV_QUIRK_HUGE_PAGES;
+	a = take(&s);
+	cr_expect(fake_count(FAKE_ADVISE) == 1);
+	pmv_staging_give(s.pv, &a, false);
+	scene_close(&s);
+}

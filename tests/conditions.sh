@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Prints the conditions of tests/expected-skips.txt that hold for the caller,
+# here: on the machine that builds, or in a guest of the lab (busybox).
+# PMV_CONFINED: further ones, known to whoever confines the caller.
+
+kernel_before() { # MAJOR MINOR
+	release=$(uname -r)
+	major=${release%%.*}
+	minor=${release#*.}
+	minor=${minor%%[!0-9]*}
+	[ "$major" -lt "$1" ] || { [ "$major" -eq "$1" ] &&
+		[ "$minor" -lt "$2" ]; }
+}
+
+uring_disabled() {
+	case $(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null) in
+	'' | 0) return 1 ;;
+	esac
+}
+
+holds() { # CONDITION
+	case $1 in
+	no-root) [ "$(id -u)" -ne 0 ] ;;
+	no-swap) [ "$(wc -l </proc/swaps)" -le 1 ] ;;
+	no-thp) ! grep -qE '\[(always|madvise)\]' \
+		/sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null ;;
+	no-hugetlb) ! awk '/^HugePages_Free:/ { exit !($2 > 0) }' \
+		/proc/meminfo ;;
+	no-uffd) [ ! -e /proc/sys/vm/unprivileged_userfaultfd ] ;;
+	no-move) kernel_before 6 8 ;;
+	no-uring) uring_disabled ;;
+	no-pkeys) ! grep -qw ospke /proc/cpuinfo ;;
+	no-dev) ! [ -w /dev/userfaultfd ] ;;
+	no-seccomp) ! grep -q '^Seccomp_filters:' /proc/self/status ;;
+	no-ksm) [ ! -w /sys/kernel/mm/ksm/run ] ;;
+	no-populate) kernel_before 5 14 ;;
+	no-query) kernel_before 6 11 ;;
+	one-cpu) [ "$(nproc)" -eq 1 ] ;;
+	one-node) [ ! -e /sys/devices/system/node/node1 ] ;;
+	# What only the machine that builds can lack.
+	no-criterion) [ -n "${PMV_LAB-}" ] || ! pkg-config --exists criterion ;;
+	no-liburing) [ -z "${PMV_LAB-}" ] && ! pkg-config --exists liburing ;;
+	no-mandoc) ! command -v mandoc >/dev/null ;;
+	esac
+}
+
+all=
+for condition in no-root no-swap no-thp no-hugetlb no-uffd no-move no-uring \
+	no-pkeys no-dev no-seccomp no-ksm no-populate no-query one-cpu \
+	one-node no-criterion no-liburing no-mandoc; do
+	! holds "$condition" || all="$all $condition"
+done
+echo "${all# } ${PMV_CONFINED-}"
