@@ -4,4 +4,5 @@ EXTRA_DIST += \
 	%D%/bench-move.svg \
 	%D%/design.md \
 	%D%/kernel-facts.md \
+	%D%/kernels.md \
 	%D%/measurements.md

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "advice.h"
 #include "doctor.h"
+#include "hazards.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -157,6 +158,16 @@ static json_t *settings(const struct doctor_settings *it)
 	return object;
 }
 
+static json_t *hazards(const struct doctor_report *report)
+{
+	json_t *list = json_array();
+	const char *it;
+
+	for (unsigned int i = 0; (it = hazard(report, i)); i++)
+		json_array_append_new(list, text(it));
+	return list;
+}
+
 int doctor_json(const struct doctor_report *report, FILE *out)
 {
 	const struct pagemv_caps *caps = &report->caps;
@@ -174,6 +185,7 @@ int doctor_json(const struct doctor_report *report, FILE *out)
 	json_object_set_new(root, "facilities", facilities(caps));
 	json_object_set_new(root, "mechanisms", mechanisms(caps));
 	json_object_set_new(root, "settings", settings(&report->settings));
+	json_object_set_new(root, "hazards", hazards(report));
 	json_object_set_new(root, "status", json_integer(report->status));
 	json_object_set_new(root, "verdict", text(report->verdict));
 	rc = json_dumpf(root, out, FORMAT);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "advice.h"
 #include "doctor.h"
+#include "hazards.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -129,6 +130,15 @@ static void print_settings(const struct doctor_settings *settings, FILE *out)
 		mode >= 0 && mode <= 2 ? seccomp[mode] : "not known");
 }
 
+static void print_hazards(const struct doctor_report *report, FILE *out)
+{
+	const char *text;
+
+	for (unsigned int i = 0; (text = hazard(report, i)); i++)
+		fprintf(out, "%s  - %s\n", i ? "" : "\nWorth knowing here:\n",
+			text);
+}
+
 void doctor_print(const struct doctor_report *report, FILE *out)
 {
 	const struct pagemv_caps *caps = &report->caps;
@@ -145,5 +155,6 @@ void doctor_print(const struct doctor_report *report, FILE *out)
 	for (unsigned int m = PAGEMV_MECH_MOVE; m < PAGEMV_MECH_COUNT; m++)
 		print_mechanism(caps, m, out);
 	print_settings(&report->settings, out);
+	print_hazards(report, out);
 	fprintf(out, "\n%s\n", report->verdict);
 }

@@ -12,6 +12,8 @@ bin_PROGRAMS += %D%/pagemv
 	%D%/doctor.h \
 	%D%/doctor_json.c \
 	%D%/doctor_text.c \
+	%D%/hazards.c \
+	%D%/hazards.h \
 	%D%/host.c \
 	%D%/host.h \
 	%D%/main.c \

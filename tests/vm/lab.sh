@@ -1,0 +1,297 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The lab: boots real kernels under QEMU and runs in each the tests and the
+# scenarios of scenarios.txt. Called by "./dev vm", which builds first.
+
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+build=$top/build
+results=$top/build-vm
+cache=${PMV_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libpagemv}
+
+usage() {
+	cat <<'END'
+usage: ./dev vm [OPTION...] [KERNEL...]
+
+Boots Debian's kernels under QEMU (software emulation) and runs the tests and
+the scenarios of the lab in them. KERNEL: a name of --list, or the beginning of
+a version ("6.12"). Without one: bookworm and trixie-backports.
+
+  --all             the whole matrix; then writes doc/kernels.md
+  --quick           the two kernels and the scenarios of ./dev test
+  --scenario NAME   only this scenario (again for more)
+  --kernel FILE     a kernel image of your own (bzImage), with
+  --modules DIR     its modules, .../lib/modules/RELEASE
+  --jobs N          guests at once (default: one for each two processors, and
+                    two at least)
+  --slow N          multiply all time limits by N (default 1)
+  --write           write doc/kernels.md from all results that are there
+  --list            the kernels and the scenarios
+  --help
+
+Kernels are fetched from the Debian mirror in this system's apt sources, with a
+private apt state, into $PMV_VM_CACHE (~/.cache/libpagemv). Results, with the
+whole kernel log of each guest, are in build-vm/KERNEL/SCENARIO/.
+END
+}
+
+say() {
+	clear_progress
+	printf 'lab: %s\n' "$*" >&2
+}
+
+die() {
+	say "$@"
+	exit 2
+}
+
+# shellcheck source=tests/results.sh
+. "$top/tests/results.sh"
+# shellcheck source=tests/vm/fetch.sh
+. "$here/fetch.sh"
+# shellcheck source=tests/vm/pack.sh
+. "$here/pack.sh"
+# shellcheck source=tests/vm/guest.sh
+. "$here/guest.sh"
+# shellcheck source=tests/vm/matrix.sh
+. "$here/matrix.sh"
+
+# --- the tables --------------------------------------------------------------
+
+# rows FILE: its lines without comments, fields trimmed and parted by one "|".
+rows() {
+	sed -E '/^ *(#|$)/d; s/^ +//; s/ *\| */|/g; s/ +$//' "$1"
+}
+
+list_all() {
+	local name suite which lanes why
+
+	echo "kernels:"
+	while IFS='|' read -r name suite which lanes why; do
+		printf '  %-19s %-9s %s\n' "$name" \
+			"$(cut -d- -f1 "$cache/kernels/$name/version" \
+				2>/dev/null)" "$why"
+	done < <(rows "$here/kernels.txt")
+	echo "scenarios:"
+	rows "$here/scenarios.txt" | awk -F'|' '{
+		printf "  %-10s %-8s %-6s %s\n", $1, $2, $3, $8 }'
+}
+
+# select_kernels: into $kernels, of the names wanted or of the lane.
+select_kernels() {
+	local name suite which lanes why word hit version
+
+	kernels=()
+	for word in "${names[@]}"; do
+		hit=
+		while IFS='|' read -r name suite which lanes why; do
+			version=$(cat "$cache/kernels/$name/version" 2>/dev/null)
+			if [ "$word" = "$name" ]; then
+				hit=$name
+			elif [ -z "$hit" ] && [[ $lanes == *all* ]] &&
+				[[ $version. == "$word"[.-]* ]]; then
+				hit=$name
+			fi
+		done < <(rows "$here/kernels.txt")
+		[ -n "$hit" ] || die "no kernel $word: see ./dev vm --list"
+		kernels+=("$hit")
+	done
+	[ "${#names[@]}" -eq 0 ] || return 0
+	while IFS='|' read -r name suite which lanes why; do
+		[ "$lane" != all ] && [[ $lanes != *quick* ]] ||
+			kernels+=("$name")
+	done < <(rows "$here/kernels.txt")
+}
+
+# lanes_of KERNEL
+lanes_of() {
+	rows "$here/kernels.txt" | awk -F'|' -v name="$1" '
+		$1 == name { print $4; found = 1 }
+		END { if (!found) print "all" }'
+}
+
+# wants KERNEL SCENARIO LANES: is this guest part of what was asked for?
+wants() {
+	local kernel=$1 scenario=$2 lanes=$3 word
+
+	if [ "${#only[@]}" -gt 0 ]; then
+		for word in "${only[@]}"; do
+			[ "$word" != "$scenario" ] || return 0
+		done
+		return 1
+	fi
+	case $(lanes_of "$kernel") in
+	*bad*) [[ $lanes == *bad* ]] ;;
+	*)
+		if [ "$lane" = quick ]; then
+			[[ $lanes == *quick* ]]
+		else
+			[[ $lanes == *all* ]]
+		fi ;;
+	esac
+}
+
+# get KERNEL...: fetches; what cannot be had is a failure of its own, as
+# nothing was tried on it.
+get() {
+	local name suite which lanes why kernel
+
+	had=()
+	mkdir -p "$cache" || die "cannot write to $cache"
+	exec 8>"$cache/lock"
+	flock -n 8 || { say "waiting for another lab in $cache"; flock 8; }
+	for kernel; do
+		if [ "$kernel" = local ]; then
+			local_kernel "$image" "$modules_dir" || exit 2
+			had+=(local)
+			continue
+		fi
+		while IFS='|' read -r name suite which lanes why; do
+			[ "$name" = "$kernel" ] || continue
+			if fetch "$name" "$suite" "$which"; then
+				had+=("$name")
+			else
+				missed+=("$name")
+			fi
+		done < <(rows "$here/kernels.txt")
+	done
+	exec 8>&-
+}
+
+# --- from start to end -------------------------------------------------------
+
+check_tools() {
+	local tool missing=()
+
+	for tool in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static \
+		cpio:cpio modprobe:kmod zstd:zstd xz:xz-utils; do
+		command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+	done
+	if [ "${#missing[@]}" -gt 0 ]; then
+		die "missing: ${missing[*]}; on Debian:" \
+			"apt-get install ${missing[*]}"
+	fi
+	command -v apt-get >/dev/null || [ -n "$image" ] ||
+		die "there is no apt here to fetch kernels with: give one by" \
+			"--kernel bzImage --modules DIR"
+}
+
+# plan: every guest that is wanted, "KERNEL|row of scenarios.txt", in $plan.
+make_plan() {
+	local kernel row scenario lanes
+
+	plan=()
+	while read -r row; do
+		IFS='|' read -r scenario _ _ _ _ _ lanes _ <<<"$row"
+		for kernel in "${had[@]}"; do
+			! wants "$kernel" "$scenario" "$lanes" ||
+				plan+=("$kernel|$row")
+		done
+	done < <(rows "$here/scenarios.txt")
+	[ "${#plan[@]}" -gt 0 ] || [ "${#had[@]}" -eq 0 ] ||
+		die "no such scenario: see ./dev vm --list"
+}
+
+clean_up() {
+	local pid
+
+	trap '' INT TERM
+	for pid in "${!running[@]}"; do
+		kill "$pid" 2>/dev/null
+	done
+	wait
+	clear_progress
+	[ -z "${work-}" ] || rm -rf "$work"
+}
+
+# Guests are numbered by the process that runs them.
+run_plan() {
+	local row pid next=0 at_once=$1
+
+	while [ "$next" -lt "${#plan[@]}" ] || [ "${#running[@]}" -gt 0 ]; do
+		while [ "$next" -lt "${#plan[@]}" ] &&
+			[ "${#running[@]}" -lt "$at_once" ]; do
+			row=${plan[next]}
+			next=$((next + 1))
+			start_guest "$row" &
+			running[$!]=$row
+		done
+		for pid in "${!running[@]}"; do
+			kill -0 "$pid" 2>/dev/null && continue
+			wait "$pid"
+			finish_guest "${running[$pid]}"
+			unset "running[$pid]"
+		done
+		progress "$next"
+		sleep 0.5
+	done
+	clear_progress
+}
+
+image='' modules_dir='' lane=quick jobs='' slow=1 write='' names=() only=()
+declare -A running=()
+missed=()
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--all) lane=all write=1 ;;
+	--quick) lane=quick ;;
+	--write) write=only ;;
+	--list) list_all; exit 0 ;;
+	-h | --help) usage; exit 0 ;;
+	--scenario | --kernel | --modules | --jobs | --slow)
+		[ $# -gt 1 ] || die "$1 takes an argument"
+		case $1 in
+		--scenario) only+=("$2") ;;
+		--kernel) image=$2 ;;
+		--modules) modules_dir=$2 ;;
+		--jobs) jobs=$2 ;;
+		--slow) slow=$2 ;;
+		esac
+		shift ;;
+	-*) die "no option $1: see ./dev vm --help" ;;
+	*) names+=("$1") ;;
+	esac
+	shift
+done
+[ "${#names[@]}" -eq 0 ] || lane=all
+for number in ${jobs:-2} "$slow"; do
+	[[ $number =~ ^[1-9][0-9]*$ ]] || die "not a number above 0: $number"
+done
+if [ "$write" = only ]; then
+	write_matrix
+	exit
+fi
+[ -z "$modules_dir" ] || [ -n "$image" ] || die "--modules goes with --kernel"
+[ -z "$image" ] || [ -r "$image" ] || die "$image: cannot be read"
+
+check_tools
+if [ -n "$image" ]; then
+	kernels=(local)
+	lane=all
+else
+	select_kernels
+fi
+get "${kernels[@]}"
+make_plan
+work=$(mktemp -d "${TMPDIR:-/tmp}/pagemv-lab.XXXXXX") || exit 2
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+: >"$work/all"
+if [ "${#plan[@]}" -gt 0 ]; then
+	pack_base
+	cores=$(nproc)
+	run_plan "${jobs:-$((cores / 2 > 2 ? cores / 2 : 2))}"
+fi
+[ -z "$write" ] || write_matrix
+for name in "${missed[@]}"; do
+	printf 'vm %s\tSKIP\tkernel - not to be had\n' "$name" >>"$work/all"
+done
+if [ -n "${PMV_VM_RESULTS-}" ]; then
+	cp "$work/all" "$PMV_VM_RESULTS"
+	exit 0 # whoever asked for them counts them
+fi
+verdict "$work/all"

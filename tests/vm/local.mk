@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The lab: ./dev vm boots kernels and runs in them the unit, live and stress
+# tests and the scenarios here, which change the whole system. "make check"
+# builds the scenarios and does not run them.
+
+pmv_scenarios = \
+	%D%/scenarios/coredump \
+	%D%/scenarios/fork \
+	%D%/scenarios/huge \
+	%D%/scenarios/ksm \
+	%D%/scenarios/memcg \
+	%D%/scenarios/mlock \
+	%D%/scenarios/numa \
+	%D%/scenarios/quirks \
+	%D%/scenarios/swap \
+	%D%/scenarios/trace \
+	%D%/scenarios/uring \
+	%D%/scenarios/vfio
+
+# Those of more than one file.
+%C%_scenarios_uring_SOURCES = \
+	%D%/scenarios/pinned.c \
+	%D%/scenarios/pinned.h \
+	%D%/scenarios/pinned_storm.c \
+	%D%/scenarios/uring.c
+%C%_scenarios_vfio_SOURCES = \
+	%D%/scenarios/edu.c \
+	%D%/scenarios/edu.h \
+	%D%/scenarios/pinned.c \
+	%D%/scenarios/pinned.h \
+	%D%/scenarios/pinned_storm.c \
+	%D%/scenarios/vfio.c
+
+if !SANITIZE
+check_PROGRAMS += %D%/confined $(pmv_scenarios)
+endif
+
+EXTRA_DIST += \
+	%D%/fetch.sh \
+	%D%/guest.sh \
+	%D%/init \
+	%D%/kernels.head \
+	%D%/kernels.txt \
+	%D%/lab.sh \
+	%D%/matrix.sh \
+	%D%/pack.sh \
+	%D%/scenarios.txt \
+	%D%/scenarios/cases.h \
+	%D%/scenarios/lab.h \
+	%D%/scenarios/snapshot.h \
+	%D%/scenarios/thp.h

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# doc/kernels.md from the results of all guests. Sourced by lab.sh, which sets
+# $results, $top, $here, $cache and has rows().
+
+# column KERNEL: a word of the table's head.
+column() {
+	local version=
+
+	version=$(cat "$results/$1"/*/verdict 2>/dev/null | head -n 1 |
+		cut -d'|' -f1)
+	echo "${version:-$1}"
+}
+
+# used KERNEL SCENARIO: by which mechanisms pages went, as the storms said.
+used() {
+	sed -nE 's/^# used: //p' "$results/$1/$2/tap" | tr -d '\r' |
+		sed 's/, /\n/g' | sort -u | paste -sd, - | sed 's/,/, /g'
+}
+
+# cell KERNEL SCENARIO
+cell() {
+	local verdict=$results/$1/$2/verdict passed failed skipped day how
+
+	[ -e "$verdict" ] || { echo "-"; return; }
+	IFS='|' read -r _ _ passed failed skipped _ day _ <"$verdict"
+	if [ "$failed" -gt 0 ]; then
+		echo "**FAILED** ($failed of $((passed + failed)))"
+	elif [ "$passed" -eq 0 ]; then
+		echo "not there"
+	else
+		how=$(used "$1" "$2")
+		echo "ok, $passed${how:+: $how}"
+	fi
+}
+
+# seen KERNEL SCENARIO: "topic<TAB>text" lines.
+seen() {
+	sed -nE 's/^# seen: ([^:]+): (.*)/\1\t\2/p' "$results/$1/$2/tap" \
+		2>/dev/null | tr -d '\r'
+}
+
+kernels_there() {
+	local name
+
+	while IFS='|' read -r name _; do
+		! compgen -G "$results/$name/*/verdict" >/dev/null ||
+			echo "$(column "$name") $name"
+	done < <(rows "$here/kernels.txt") | sort -V | cut -d' ' -f2
+}
+
+scenarios_there() {
+	rows "$here/scenarios.txt" | cut -d'|' -f1
+}
+
+# table KERNEL...: scenarios down, kernels across.
+table() {
+	local kernel scenario line="| |" rule="|---|"
+
+	for kernel; do
+		line+=" $(column "$kernel") |"
+		rule+="---|"
+	done
+	echo "$line"
+	echo "$rule"
+	while read -r scenario; do
+		line="| $scenario |"
+		for kernel; do
+			line+=" $(cell "$kernel" "$scenario") |"
+		done
+		echo "$line"
+	done
+}
+
+# facts SCENARIO KERNEL...: a table of what was seen, a topic a line.
+facts() {
+	local scenario=$1 kernel topic line rule="|---|" head="| seen |"
+	shift
+
+	for kernel; do
+		head+=" $(column "$kernel") |"
+		rule+="---|"
+	done
+	printf '\n### %s\n\n%s\n\n%s\n%s\n' "$scenario" \
+		"$(title "$scenario")" "$head" "$rule"
+	while read -r topic; do
+		line="| $topic |"
+		for kernel; do
+			line+=" $(seen "$kernel" "$scenario" |
+				awk -F'\t' -v topic="$topic" '
+				$1 == topic { print $2 }' | paste -sd';' - |
+				sed 's/;/; /g; s/|/\\|/g') |"
+		done
+		echo "$line"
+	done < <(for kernel; do seen "$kernel" "$scenario"; done |
+		cut -f1 | awk '!seen[$0]++')
+}
+
+# title SCENARIO: the sentence that scenarios.txt has for it.
+title() {
+	sed -nE "s/^#: $1: (.*)/\1/p" "$here/scenarios.txt"
+}
+
+write_matrix() {
+	local out=$top/doc/kernels.md kernels scenario kernel
+
+	mapfile -t kernels < <(kernels_there)
+	if [ "${#kernels[@]}" -eq 0 ]; then
+		say "no results in $results: nothing to write"
+		return 1
+	fi
+	{
+		cat "$here/kernels.head"
+		echo
+		echo "## Kernels"
+		echo
+		echo "| kernel | from | MOVE | quirks in force | seen on |"
+		echo "|---|---|---|---|---|"
+		for kernel in "${kernels[@]}"; do
+			kernel_row "$kernel"
+		done
+		printf '\n## Scenarios\n\n'
+		scenarios_there | table "${kernels[@]}"
+		printf '\n## What was seen\n'
+		while read -r scenario; do
+			for kernel in "${kernels[@]}"; do
+				seen "$kernel" "$scenario"
+			done | grep -q . || continue
+			facts "$scenario" "${kernels[@]}"
+		done < <(scenarios_there)
+	} >"$out.new" && mv "$out.new" "$out"
+	say "wrote doc/kernels.md"
+}
+
+# kernel_row KERNEL: what pagemv doctor said in its guests.
+kernel_row() {
+	local kernel=$1 tap doctor
+
+	tap=$(grep -lE '^=== doctor' "$results/$kernel"/*/tap | head -n 1)
+	doctor=$(sed -n 's/^=== doctor //p' "${tap:-/dev/null}" | tr -d '\r')
+	printf '| %s | %s | %s | %s | %s |\n' \
+		"$(sed -n 's/^=== release //p' "$tap" | tr -d '\r')" \
+		"$(cat "$results/$kernel"/*/verdict | head -n 1 |
+			cut -d'|' -f8)" \
+		"$(awk '/"name": "move"/ { at = 1 }
+			at && /"available":/ {
+				print /true/ ? "yes" : "no"
+				exit
+			}' <<<"$doctor")" \
+		"$(awk '/"quirks": \[$/ { on = 1 } /^ \]/ { on = 0 }
+			on && /"name":/ { gsub(/[",]/, ""); print $2 }' \
+			<<<"$doctor" | paste -sd, - | sed 's/,/, /g')" \
+		"$(cat "$results/$kernel"/*/verdict | cut -d'|' -f7 |
+			sort | tail -n 1)"
+}
