@@ -284,6 +284,40 @@ static bool undo(struct pagemv *pv, const struct pmv_span *span,
 	return true;
 }
 
+/*
+ * A page set aside in the staging range, behind those that are detached to it,
+ * where they can only be copied back: at the limit of a cgroup there may be
+ * none left when it is needed, and one is enough, as each page that has arrived
+ * makes room for the next. 0, or -ENOMEM.
+ */
+static int set_aside(struct pagemv *pv, const struct pmv_staging *staging)
+{
+	int rc = 0;
+
+	if (pmv_has(pv, PAGEMV_HAS_QUIET) &&
+	    !pmv_available(pv, PAGEMV_MECH_MOVE))
+		rc = pmv_pages_populate(pv, staging->base + DETACH_BYTES,
+					pv->page_bytes);
+	return rc == -ENOMEM ? rc : 0;
+}
+
+/* Brings detached pages to dst, at last with the page set aside. */
+static struct pmv_step bring(struct pagemv *pv, const struct pmv_span *span,
+			     const struct pmv_staging *staging, size_t len)
+{
+	struct pmv_step in = fill_from_staging(pv, span, staging->base, len);
+	struct pmv_span rest = *span;
+	size_t done = in.done;
+
+	if (in.error != -ENOMEM || pmv_available(pv, PAGEMV_MECH_MOVE))
+		return in;
+	pmv_pages_discard(pv, staging->base + DETACH_BYTES, pv->page_bytes);
+	rest.dst += done;
+	in = fill_from_staging(pv, &rest, staging->base + done, len - done);
+	in.done += done;
+	return in;
+}
+
 static struct pmv_step
 copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 {
@@ -305,6 +339,10 @@ copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 		return (struct pmv_step){ .error = -EINVAL };
 	if (pmv_staging_take(pv, span->src, &staging) < 0)
 		return (struct pmv_step){ .error = -ENOMEM };
+	if (set_aside(pv, &staging) < 0) {
+		pmv_staging_give(pv, &staging, fresh);
+		return (struct pmv_step){ .error = -ENOMEM };
+	}
 	out = detach(pv, &staging, span->src, len);
 	/* It may hold pages, or be locked, by what other threads did. */
 	fresh &= !out.error;
@@ -312,7 +350,7 @@ copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 		pmv_staging_give(pv, &staging, fresh);
 		return out;
 	}
-	in = fill_from_staging(pv, span, staging.base, out.done);
+	in = bring(pv, span, &staging, out.done);
 	if (in.done < out.done) {
 		if (undo(pv, span, &staging, in.done, out.done))
 			return in;

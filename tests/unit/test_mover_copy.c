@@ -193,6 +193,23 @@ Test(mover_copy, pages_that_have_arrived_make_room_for_the_others)
 	scene_close(&s);
 }
 
+/* No page is to be had for the first one, neither at dst nor to go back. */
+Test(mover_copy, a_page_set_aside_makes_room_for_the_first)
+{
+	struct scene s = scene_open(PAGES, &no_move);
+	struct pagemv_result res;
+	int rc;
+
+	fake_add((struct fake_rule){ .call = FAKE_COPY, .error = -ENOMEM });
+	rc = copy(&s, 0, &res);
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
+	EXPECT_SANE(rc, &res, t_pages(PAGES));
+	EXPECT_RIGHT(t_check_range(s.heap, PAGES, 1));
+	EXPECT_RIGHT(t_check_absent(s.src, PAGES));
+	cr_expect(fake_count(FAKE_MREMAP) == 1);
+	scene_close(&s);
+}
+
 Test(mover_copy, pages_that_are_back_make_room_for_the_others)
 {
 	struct scene s = scene_open(PAGES, &no_move);

@@ -447,11 +447,14 @@ static void run_killable(struct tap *tap)
 static const char *move_over_high(struct t_case *c)
 {
 	char *src = t_case_map(c, FEW), *dst = t_case_heap(c, FEW);
+	char *more = t_case_map(c, FEW);
 	uint64_t before = events("high");
 	const char *what;
 
 	t_fill_range(src, FEW, 1);
 	put(A "memory.high", "0");
+	/* Only who is charged is noticed. */
+	t_fill_range(more, FEW, 1 + FEW);
 	what = move_and_check(c, dst, src, FEW, 1, 0);
 	put(A "memory.high", "max");
 	if (what == NULL && events("high") == before)
