@@ -922,8 +922,13 @@ static void storm_reclaim(struct storm *s, struct t_random *random)
 	size_t i, n;
 
 	(void)random;
+	/* Much until something has gone out: the kernel looks at pages twice
+	 * before it takes them. */
 	if (can_empty_cache())
-		t_write_file(CGROUP "/memory.reclaim", "64K");
+		t_write_file(CGROUP "/memory.reclaim",
+			     __atomic_load_n(&storms.out, __ATOMIC_RELAXED) == 0
+				     ? "1M"
+				     : "64K");
 	n = count_swapped(s->src, s->src_pages);
 	for (i = 0; i < STORM_MOVERS && s->heaps[i] != NULL; i++)
 		n += count_swapped(s->heaps[i], s->heap_pages);
