@@ -138,11 +138,18 @@ Test(uffd, a_registration_that_cannot_be_given_up_is_made_quiet_again)
 {
 	struct scene s = scene_open(4, NULL);
 	struct pagemv_result res;
+	bool fixed;
+	int rc;
 
 	fake_fail(FAKE_UNREGISTER, 1, -ENOMEM);
-	cr_expect(pmv_uffd_detach(&fake_sys, s.pv->uffd, (uintptr_t)s.heap,
-				  t_pages(4)) == -ENOMEM);
-	cr_expect(fake_count(FAKE_REGISTER) == 2);
+	rc = pmv_uffd_detach(&fake_sys, s.pv->uffd, (uintptr_t)s.heap,
+			     t_pages(4));
+	/* From 7.3 on the kernel refuses to change the mode; nothing is lost
+	 * then but time. */
+	fixed = rc == -EBUSY;
+	cr_expect(rc == -ENOMEM || fixed, "%d", rc);
+	cr_expect(fake_count(FAKE_REGISTER) == (fixed ? 1 : 2));
+	cr_expect(fake_count(FAKE_UNREGISTER) == (fixed ? 0 : 1));
 	/* Touching it must not wait for an answer that nobody gives. */
 	memset(s.heap, 1, t_page());
 	t_drop(s.heap, 1);
