@@ -129,7 +129,10 @@ static bool mapped(uintptr_t addr, size_t bytes)
 
 static bool in_one_mapping(uintptr_t addr, size_t bytes)
 {
-	return mapped(addr, bytes) &&
+	if (!mapped(addr, bytes))
+		return false;
+	/* Reading the mappings is most of the time of a small move. */
+	return bytes <= t_page() ||
 	       t_count_mappings_in((void *)addr, bytes) == 1;
 }
 

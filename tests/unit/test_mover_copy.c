@@ -176,6 +176,17 @@ static void room_for(char *dst, size_t pages)
 				     .error = -ENOMEM });
 }
 
+/* All pages are at dst, and none had to go back. */
+static void expect_all_brought(const struct scene *s, int rc,
+			       const struct pagemv_result *res)
+{
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res->reason));
+	EXPECT_SANE(rc, res, t_pages(PAGES));
+	EXPECT_RIGHT(t_check_range(s->heap, PAGES, 1));
+	EXPECT_RIGHT(t_check_absent(s->src, PAGES));
+	cr_expect(fake_count(FAKE_MREMAP) == 1);
+}
+
 Test(mover_copy, pages_that_have_arrived_make_room_for_the_others)
 {
 	struct scene s = scene_open(PAGES, &no_move);
@@ -184,12 +195,7 @@ Test(mover_copy, pages_that_have_arrived_make_room_for_the_others)
 
 	room_for(s.heap, 3);
 	rc = copy(&s, 0, &res);
-	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
-	EXPECT_SANE(rc, &res, t_pages(PAGES));
-	EXPECT_RIGHT(t_check_range(s.heap, PAGES, 1));
-	EXPECT_RIGHT(t_check_absent(s.src, PAGES));
-	/* None had to go back. */
-	cr_expect(fake_count(FAKE_MREMAP) == 1);
+	expect_all_brought(&s, rc, &res);
 	scene_close(&s);
 }
 
@@ -202,11 +208,7 @@ Test(mover_copy, a_page_set_aside_makes_room_for_the_first)
 
 	fake_add((struct fake_rule){ .call = FAKE_COPY, .error = -ENOMEM });
 	rc = copy(&s, 0, &res);
-	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
-	EXPECT_SANE(rc, &res, t_pages(PAGES));
-	EXPECT_RIGHT(t_check_range(s.heap, PAGES, 1));
-	EXPECT_RIGHT(t_check_absent(s.src, PAGES));
-	cr_expect(fake_count(FAKE_MREMAP) == 1);
+	expect_all_brought(&s, rc, &res);
 	scene_close(&s);
 }
 

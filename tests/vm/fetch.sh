@@ -3,7 +3,7 @@
 #
 # Kernels from the Debian mirror that this system's own sources name, with an
 # apt state of our own: nothing of the system's is changed. Sourced by lab.sh,
-# which sets $cache and $here, and has say() and trim().
+# which sets $cache, $here and $work, and has say().
 #
 #   $cache/apt/SUITE/      the apt state, an index for each suite
 #   $cache/debs/           packages as they came
@@ -86,6 +86,13 @@ package() {
 		sort -V | $pick
 }
 
+# version_of NAME SUITE WHICH: of the kernel in the cache, else of the one that
+# the suite has; nothing where that cannot be told.
+version_of() {
+	cat "$cache/kernels/$1/version" 2>/dev/null && return
+	! index "$2" || package "$2" "$3" | sed 's/^linux-image-//'
+}
+
 # parts SUITE PACKAGE: the packages that hold the image and its modules; from
 # 7.x on the image's own package is empty.
 parts() {
@@ -130,7 +137,9 @@ unpack() {
 	local out=$1 deb tree release root
 	shift
 
-	tree=$(mktemp -d "$cache/unpack.XXXXXX") || return 1
+	tree=$work/tree
+	rm -rf "$tree"
+	mkdir "$tree" || return 1
 	for deb; do
 		dpkg-deb -x "$deb" "$tree" || return 1
 	done

@@ -39,8 +39,7 @@ machine_of() {
 	esac
 }
 
-# start_guest KERNEL|ROW: runs until the guest has powered off or time is up;
-# the exit status is QEMU's.
+# start_guest KERNEL|ROW: runs until the guest has powered off or time is up.
 start_guest() {
 	local kernel name as machine modules parameters limit lanes programs
 	local dir guest arguments qemu try
@@ -139,7 +138,8 @@ lines_of() {
 
 # finish_guest KERNEL|ROW: judges it, adds its results to $work/all.
 finish_guest() {
-	local kernel name lanes dir version mine bad conditions seconds passed failed skipped
+	local kernel name lanes dir version mine bad conditions
+	local seconds passed failed skipped
 
 	IFS='|' read -r kernel name _ _ _ _ _ lanes _ <<<"$1"
 	dir=$results/$kernel/$name

@@ -87,13 +87,13 @@ select_kernels() {
 	for word in "${names[@]}"; do
 		hit=
 		while IFS='|' read -r name suite which lanes why; do
-			version=$(cat "$cache/kernels/$name/version" 2>/dev/null)
 			if [ "$word" = "$name" ]; then
 				hit=$name
-			elif [ -z "$hit" ] && [[ $lanes == *all* ]] &&
-				[[ $version. == "$word"[.-]* ]]; then
-				hit=$name
+				break
 			fi
+			[[ -z $hit && $lanes == *all* ]] || continue
+			version=$(version_of "$name" "$suite" "$which")
+			[[ $version. != "$word"[.-]* ]] || hit=$name
 		done < <(rows "$here/kernels.txt")
 		[ -n "$hit" ] || die "no kernel $word: see ./dev vm --list"
 		kernels+=("$hit")
@@ -133,8 +133,8 @@ wants() {
 	esac
 }
 
-# get KERNEL...: fetches; what cannot be had is a failure of its own, as
-# nothing was tried on it.
+# get KERNEL...: fetches them into $cache; those that can be had are in $had, the
+# others in $missed.
 get() {
 	local name suite which lanes why kernel
 
@@ -268,6 +268,10 @@ fi
 [ -z "$image" ] || [ -r "$image" ] || die "$image: cannot be read"
 
 check_tools
+work=$(mktemp -d "${TMPDIR:-/tmp}/pagemv-lab.XXXXXX") || exit 2
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 if [ -n "$image" ]; then
 	kernels=(local)
 	lane=all
@@ -276,10 +280,6 @@ else
 fi
 get "${kernels[@]}"
 make_plan
-work=$(mktemp -d "${TMPDIR:-/tmp}/pagemv-lab.XXXXXX") || exit 2
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 : >"$work/all"
 if [ "${#plan[@]}" -gt 0 ]; then
 	pack_base

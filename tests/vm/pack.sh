@@ -24,7 +24,7 @@ libraries() {
 	[ ! -e "$libgcc" ] || echo "$libgcc"
 }
 
-pack() { # PATH: the archive of the directory on standard input's list
+pack() { # DIRECTORY: it as an archive, to standard output
 	(cd "$1" && find . | LC_ALL=C sort |
 		cpio --quiet -o -H newc -R 0:0 --reproducible)
 }
@@ -79,8 +79,8 @@ nobody:x:65534:65534:nobody:/tmp:/bin/sh' >"$root/etc/passwd"
 	rm -rf "$root"
 }
 
-# pack_guest OUT KERNEL MODULES AS MACHINE LIMIT PROGRAMS: base and what is the guest's
-# own, its modules in the order they are loaded and its plan.
+# pack_guest OUT KERNEL MODULES AS MACHINE LIMIT PROGRAMS: base and what is the
+# guest's own, its modules in the order they are loaded and its plan.
 pack_guest() {
 	local out=$1 kernel=$2 root=$1.root module file
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the scenarios about memory (ksm, memcg, mlock, numa) have in common:
+ * What the scenarios about memory (ksm, memcg, mlock, numa, swap) have in common:
  * single moves in each way to move, in words what went wrong, the kernel's
  * counters, and settings that are given back.
  *

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cases.h"
 #include "oracle.h"
 #include "proc.h"
 #include "storm.h"
@@ -56,38 +57,6 @@ enum state {
 static const char *const state_names[STATES] = { "in memory", "out",
 						 "in the swap cache",
 						 "absent" };
-
-/* ---- what went wrong, in words ---- */
-
-static char wrong_text[240];
-
-__attribute__((format(printf, 1, 2))) static const char *wrong(const char *f,
-							       ...)
-{
-	va_list ap;
-
-	va_start(ap, f);
-	vsnprintf(wrong_text, sizeof(wrong_text), f, ap);
-	va_end(ap);
-	return wrong_text;
-}
-
-static const char *wrong_at(const char *where, const char *what)
-{
-	char text[160];
-
-	if (what == NULL)
-		return NULL;
-	snprintf(text, sizeof(text), "%s", what);
-	return wrong("%s: %s", where, text);
-}
-
-static void result(struct tap *tap, const char *what_is_wrong, const char *name)
-{
-	tap_ok(tap, what_is_wrong == NULL, name);
-	if (what_is_wrong != NULL)
-		tap_say(stdout, "%s", what_is_wrong);
-}
 
 /* ---- swap areas ---- */
 
@@ -125,21 +94,6 @@ static void switch_off(const struct area *a)
 {
 	if (swapoff(a->path) != 0)
 		t_die("swapoff %s: %d", a->path, errno);
-}
-
-static uint64_t vmstat(const char *name)
-{
-	FILE *f = fopen("/proc/vmstat", "re");
-	char word[64];
-	uint64_t value, found = 0;
-
-	if (f == NULL)
-		t_die("/proc/vmstat");
-	while (fscanf(f, "%63s %" SCNu64, word, &value) == 2)
-		if (strcmp(word, name) == 0)
-			found = value;
-	fclose(f);
-	return found;
 }
 
 /* ---- pages in and out ---- */
@@ -259,38 +213,6 @@ static void empty_cache(char *addr, size_t pages)
 
 /* ---- results of moves ---- */
 
-static bool must_not_copy(const struct t_case *c)
-{
-	return t_case_never_copies(c) ||
-	       (c->way == T_AUTO &&
-		c->caps.mech[PAGEMV_MECH_MOVE].available != 0);
-}
-
-static const char *done_all(const struct t_case *c, int r,
-			    const struct pagemv_result *res, size_t pages)
-{
-	if (r != 0)
-		return wrong("returned %d (%s), %zu of %zu bytes left", r,
-			     pagemv_reason_string(res->reason), res->left_bytes,
-			     t_pages(pages));
-	if (res->moved_bytes + res->copied_bytes + res->hole_bytes !=
-	    t_pages(pages))
-		return wrong("%zu moved, %zu copied, %zu holes",
-			     res->moved_bytes, res->copied_bytes,
-			     res->hole_bytes);
-	if (must_not_copy(c) && res->copied_bytes != 0)
-		return wrong("%zu bytes were copied", res->copied_bytes);
-	return NULL;
-}
-
-static int move(const struct t_case *c, void *dst, void *src, size_t pages,
-		uint32_t flags, struct pagemv_result *res)
-{
-	const struct pagemv_move_opts opts = t_opts(c, flags);
-
-	return pagemv_move(c->pv, dst, src, t_pages(pages), &opts, res);
-}
-
 /* NULL when no page is left, else what is there. */
 static const char *gone(const char *src, size_t pages)
 {
@@ -304,24 +226,9 @@ static const char *gone(const char *src, size_t pages)
 		     kinds[t_look(src + t_pages(i), NULL, NULL)]);
 }
 
-/* Moves n pages that are from first_id on, and finds them at dst only. */
-static const char *move_and_check(const struct t_case *c, char *dst, char *src,
-				  size_t n, uint64_t first_id)
-{
-	struct pagemv_result res;
-	const char *what;
-
-	what = done_all(c, move(c, dst, src, n, 0, &res), &res, n);
-	if (what == NULL)
-		what = gone(src, n);
-	if (what == NULL)
-		what = wrong_at("dst", t_check_range(dst, n, first_id));
-	return what;
-}
-
 /* ---- sections: one body, each way, each area ---- */
 
-struct section {
+struct area_section {
 	const char *name;
 	const char *(*body)(struct t_case *c);
 	/* What was seen in all cases of an area; may be NULL. */
@@ -329,7 +236,7 @@ struct section {
 	const char *(*why_not)(void); /* may be NULL */
 };
 
-static void run_cases(struct tap *tap, const struct section *s,
+static void run_cases(struct tap *tap, const struct area_section *s,
 		      const struct area *a)
 {
 	struct t_case c;
@@ -347,7 +254,7 @@ static void run_cases(struct tap *tap, const struct section *s,
 	switch_off(a);
 }
 
-static void run_section(struct tap *tap, const struct section *s)
+static void run_in_areas(struct tap *tap, const struct area_section *s)
 {
 	const char *why = s->why_not == NULL ? NULL : s->why_not();
 	size_t i;
@@ -527,15 +434,6 @@ struct child {
 	int go[2];
 };
 
-static uint64_t made_exclusive(const struct t_case *c)
-{
-	struct pagemv_stats stats = { .size = sizeof(stats) };
-
-	if (pagemv_stats(c->pv, &stats) != 0)
-		t_die("pagemv_stats");
-	return stats.made_exclusive;
-}
-
 /* Looks at its own pages when the parent has moved its. */
 __attribute__((noreturn)) static void be_child(char *src, enum sharer sharer,
 					       int ready, int go)
@@ -597,8 +495,8 @@ static const char *move_shared(struct t_case *c, enum sharer sharer)
 	child = fork_child(src, sharer);
 	if (sharer == HAS_GONE)
 		child_wrong = end_child(&child);
-	what = move_and_check(c, dst, src, PAGES, 1);
-	if (what == NULL && c->way == T_MOVE && made_exclusive(c) == 0)
+	what = move_and_check(c, dst, src, PAGES, 1, 0);
+	if (what == NULL && c->way == T_MOVE && stats_of(c).made_exclusive == 0)
 		what = "no entry was shared";
 	if (sharer != HAS_GONE)
 		child_wrong = end_child(&child);
@@ -763,15 +661,15 @@ static const char *move_huge(struct t_case *c)
 	what = all_out(src, HUGE_PAGES);
 	huge_out += vmstat("thp_swpout") - whole;
 	if (what == NULL)
-		what = move_and_check(c, even, src, HUGE_PAGES, 1);
+		what = move_and_check(c, even, src, HUGE_PAGES, 1, 0);
 	if (what == NULL)
 		what = all_out(even + t_pages(50), HUGE_PAGES / 2);
 	if (what == NULL)
-		what = move_and_check(c, odd, even, HUGE_PAGES, 1);
+		what = move_and_check(c, odd, even, HUGE_PAGES, 1, 0);
 	if (what == NULL)
 		what = all_out(odd, HUGE_PAGES);
 	if (what == NULL)
-		what = move_and_check(c, even, odd, HUGE_PAGES, 1);
+		what = move_and_check(c, even, odd, HUGE_PAGES, 1, 0);
 	return what;
 }
 
@@ -784,7 +682,8 @@ static const char *move_broken_huge(struct t_case *c)
 
 	t_fill_range(src, HUGE_PAGES, 1);
 	what = all_out(src + t_pages(100), PAGES);
-	return what != NULL ? what : move_and_check(c, dst, src, HUGE_PAGES, 1);
+	return what != NULL ? what
+			    : move_and_check(c, dst, src, HUGE_PAGES, 1, 0);
 }
 
 static void end_huge(struct tap *tap, const struct area *a)
@@ -823,10 +722,10 @@ static const char *move_large(struct t_case *c)
 	what = all_out(src, pages);
 	huge_out += large_swapped() - whole;
 	if (what == NULL)
-		what = move_and_check(c, dst, src, pages, 1);
+		what = move_and_check(c, dst, src, pages, 1, 0);
 	if (what == NULL)
 		what = all_out(dst + t_pages(5), pages / 2);
-	return what != NULL ? what : move_and_check(c, src, dst, pages, 1);
+	return what != NULL ? what : move_and_check(c, src, dst, pages, 1, 0);
 }
 
 static void end_large(struct tap *tap, const struct area *a)
@@ -837,7 +736,7 @@ static void end_large(struct tap *tap, const struct area *a)
 	huge_out = huge_made = 0;
 }
 
-static const struct section sections[] = {
+static const struct area_section sections[] = {
 	{ "pages that are out", move_swapped, end_swapped, NULL },
 	{ "partly swapped", move_mixed, end_mixed, NULL },
 	{ "shared with a child", move_looked_on, NULL, NULL },
@@ -1156,7 +1055,7 @@ static int run_all(void *arg)
 	check_quirk(tap);
 	stay_here(true);
 	for (i = 0; i < T_COUNT(sections); i++)
-		run_section(tap, &sections[i]);
+		run_in_areas(tap, &sections[i]);
 	stay_here(false);
 	run_storms(tap);
 	return 0;
