@@ -20,21 +20,41 @@ uring_disabled() {
 	esac
 }
 
+# Not only of a user namespace: all users are what they seem.
+is_root() {
+	[ "$(id -u)" -eq 0 ] && { [ ! -e /proc/self/uid_map ] ||
+		grep -q '^ *0 *0 *4294967295$' /proc/self/uid_map; }
+}
+
+# By opening it: what the mode says to root may be wrong.
+can_write() { # FILE
+	[ -e "$1" ] && (: >>"$1") 2>/dev/null
+}
+
+# Before Linux 5.11 there is none for user mode alone.
+no_userfaultfd() {
+	case $(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null) in
+	'') return 0 ;;
+	0) kernel_before 5 11 && ! is_root ;;
+	*) return 1 ;;
+	esac
+}
+
 holds() { # CONDITION
 	case $1 in
-	no-root) [ "$(id -u)" -ne 0 ] ;;
+	no-root) ! is_root ;;
 	no-swap) [ "$(wc -l </proc/swaps)" -le 1 ] ;;
 	no-thp) ! grep -qE '\[(always|madvise)\]' \
 		/sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null ;;
 	no-hugetlb) ! awk '/^HugePages_Free:/ { exit !($2 > 0) }' \
 		/proc/meminfo ;;
-	no-uffd) [ ! -e /proc/sys/vm/unprivileged_userfaultfd ] ;;
+	no-uffd) no_userfaultfd ;;
 	no-move) kernel_before 6 8 ;;
 	no-uring) uring_disabled ;;
 	no-pkeys) ! grep -qw ospke /proc/cpuinfo ;;
-	no-dev) ! [ -w /dev/userfaultfd ] ;;
+	no-dev) ! can_write /dev/userfaultfd ;;
 	no-seccomp) ! grep -q '^Seccomp_filters:' /proc/self/status ;;
-	no-ksm) [ ! -w /sys/kernel/mm/ksm/run ] ;;
+	no-ksm) ! can_write /sys/kernel/mm/ksm/run ;;
 	no-populate) kernel_before 5 14 ;;
 	no-query) kernel_before 6 11 ;;
 	one-cpu) [ "$(nproc)" -eq 1 ] ;;

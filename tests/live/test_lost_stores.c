@@ -101,7 +101,8 @@ static void run_case(struct t_case *c, size_t pages_a_call)
 
 	thread = start_storing(&s, src);
 	end = t_now_ns() + (uint64_t)RUN_NS * t_slow();
-	while (t_now_ns() < end) {
+	/* A busy machine gets its rounds, too: the time limit guards those. */
+	while (t_now_ns() < end || rounds <= 3) {
 		for (i = 0; i < PAGES; i += pages_a_call) {
 			r = t_move(c, heap + t_pages(i), src + t_pages(i),
 				   pages_a_call, PAGEMV_MOVE_HOLES, &res);
@@ -119,7 +120,6 @@ static void run_case(struct t_case *c, size_t pages_a_call)
 	T_EXPECT(c, sum == s.stored,
 		 "%" PRId64 " of %" PRIu64 " stores lost in %" PRIu64 " rounds",
 		 (int64_t)(s.stored - sum), s.stored, rounds);
-	T_EXPECT(c, rounds > 3, "%" PRIu64 " rounds only", rounds);
 }
 
 static void run_way(enum t_way_id way, size_t pages_a_call)

@@ -23,7 +23,10 @@ bool t_refuse_ioctl(unsigned long request, int err);
  */
 bool t_only_ioctl(void);
 
-/* Becomes nobody, without any capability; false when not root. */
+/*
+ * Becomes nobody, without any capability; false when not root, or only that of
+ * a user namespace without others.
+ */
 bool t_become_nobody(void);
 
 #endif /* TESTS_SUPPORT_CONFINE_H */
