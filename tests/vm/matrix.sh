@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # doc/kernels.md from the results of all guests. Sourced by lab.sh, which sets
-# $results, $top, $here, $cache and has rows().
+# $results, $top, $here, $cache and has rows() and wants().
 
 # column KERNEL: a word of the table's head.
 column() {
@@ -19,11 +19,22 @@ used() {
 		sed 's/, /\n/g' | sort -u | paste -sd, - | sed 's/,/, /g'
 }
 
-# cell KERNEL SCENARIO
+# planned KERNEL SCENARIO: is it a part of the whole matrix?
+planned() {
+	local only=() lane=all # for wants()
+
+	wants "$1" "$2" "$(rows "$here/scenarios.txt" |
+		awk -F'|' -v name="$2" '$1 == name { print $7 }')"
+}
+
+# cell KERNEL SCENARIO: empty where none is planned.
 cell() {
 	local verdict=$results/$1/$2/verdict passed failed skipped day how
 
-	[ -e "$verdict" ] || { echo "-"; return; }
+	if [ ! -e "$verdict" ]; then
+		! planned "$1" "$2" || echo "-"
+		return
+	fi
 	IFS='|' read -r _ _ passed failed skipped _ day _ <"$verdict"
 	if [ "$failed" -gt 0 ]; then
 		echo "**FAILED** ($failed of $((passed + failed)))"
@@ -50,8 +61,9 @@ kernels_there() {
 	done < <(rows "$here/kernels.txt") | sort -V | cut -d' ' -f2
 }
 
+# scenarios_there: but for parts of others, which are in the quick lane alone.
 scenarios_there() {
-	rows "$here/scenarios.txt" | cut -d'|' -f1
+	rows "$here/scenarios.txt" | awk -F'|' '$7 != "quick" { print $1 }'
 }
 
 # table KERNEL...: scenarios down, kernels across.
@@ -124,20 +136,28 @@ write_matrix() {
 		scenarios_there | table "${kernels[@]}"
 		printf '\n## What was seen\n'
 		while read -r scenario; do
-			for kernel in "${kernels[@]}"; do
+			[ -z "$(for kernel in "${kernels[@]}"; do
 				seen "$kernel" "$scenario"
-			done | grep -q . || continue
-			facts "$scenario" "${kernels[@]}"
+			done)" ] || facts "$scenario" "${kernels[@]}"
 		done < <(scenarios_there)
 	} >"$out.new" && mv "$out.new" "$out"
 	say "wrote doc/kernels.md"
 }
 
-# kernel_row KERNEL: what pagemv doctor said in its guests.
-kernel_row() {
-	local kernel=$1 tap doctor
+# root_scenarios: those in which the library may all that root may.
+root_scenarios() {
+	rows "$here/scenarios.txt" | awk -F'|' '$2 == "root" { print $1 }'
+}
 
-	tap=$(grep -lE '^=== doctor' "$results/$kernel"/*/tap | head -n 1)
+# kernel_row KERNEL: what pagemv doctor said to root in its guests.
+kernel_row() {
+	local kernel=$1 tap='' doctor scenario
+
+	while read -r scenario; do
+		[ -z "$tap" ] || break
+		tap=$(grep -lE '^=== doctor' "$results/$kernel/$scenario/tap" \
+			2>/dev/null)
+	done < <(root_scenarios)
 	doctor=$(sed -n 's/^=== doctor //p' "${tap:-/dev/null}" | tr -d '\r')
 	printf '| %s | %s | %s | %s | %s |\n' \
 		"$(sed -n 's/^=== release //p' "$tap" | tr -d '\r')" \
