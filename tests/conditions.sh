@@ -56,6 +56,7 @@ holds() { # CONDITION
 	no-seccomp) ! grep -q '^Seccomp_filters:' /proc/self/status ;;
 	no-ksm) ! can_write /sys/kernel/mm/ksm/run ;;
 	no-populate) kernel_before 5 14 ;;
+	no-drop-locked) kernel_before 5 18 ;;
 	no-query) kernel_before 6 11 ;;
 	one-cpu) [ "$(nproc)" -eq 1 ] ;;
 	one-node) [ ! -e /sys/devices/system/node/node1 ] ;;
@@ -68,8 +69,8 @@ holds() { # CONDITION
 
 all=
 for condition in no-root no-swap no-thp no-hugetlb no-uffd no-move no-uring \
-	no-pkeys no-dev no-seccomp no-ksm no-populate no-query one-cpu \
-	one-node no-criterion no-liburing no-mandoc; do
+	no-pkeys no-dev no-seccomp no-ksm no-populate no-drop-locked no-query \
+	one-cpu one-node no-criterion no-liburing no-mandoc; do
 	! holds "$condition" || all="$all $condition"
 done
 echo "${all# } ${PMV_CONFINED-}"

@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 void t_die(const char *format, ...)
 {
 	int saved = errno;
@@ -168,4 +172,10 @@ void t_drop(void *addr, size_t pages)
 {
 	if (madvise(addr, t_pages(pages), MADV_DONTNEED) != 0)
 		t_die("dropping %zu pages", pages);
+}
+
+bool t_can_drop_locked(void)
+{
+	/* Nothing is dropped: whether the advice is known comes first. */
+	return madvise(NULL, 0, MADV_DONTNEED_LOCKED) == 0;
 }

@@ -72,4 +72,7 @@ void t_split_mapping(void *addr, size_t pages);
 /* Drops the pages: the range is all holes. */
 void t_drop(void *addr, size_t pages);
 
+/* Has this kernel MADV_DONTNEED_LOCKED? Linux 5.18. */
+bool t_can_drop_locked(void);
+
 #endif /* TESTS_SUPPORT_T_H */

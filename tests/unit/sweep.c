@@ -106,6 +106,11 @@ void sweep(const char *name, sweep_fn *run, void *arg)
 		sweep_kind(name, run, arg, (enum fake_call)k, count[k]);
 }
 
+bool sweep_stuck(void)
+{
+	return fake_injected(FAKE_DISCARD) >= (t_can_drop_locked() ? 4 : 3);
+}
+
 bool sweep_known_error(int rc)
 {
 	switch (rc) {

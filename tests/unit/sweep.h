@@ -22,6 +22,12 @@ void sweep(const char *name, sweep_fn *run, void *arg);
 bool sweep_known_error(int rc);
 
 /*
+ * Whether pages could be discarded at neither of two places. Each takes two
+ * calls, of which the last may fail by itself, before Linux 5.18.
+ */
+bool sweep_stuck(void);
+
+/*
  * Pages 1.. of src, wherever they are now: each once, in any of the ranges.
  * hole: an id that may be nowhere, or 0.
  */

@@ -390,8 +390,7 @@ static const char *places_wrong(const struct bed *b,
 		{ res->stray, res->stray_bytes / t_page() },
 	};
 
-	if (b->way->flags & PAGEMV_MOVE_QUIESCENT &&
-	    fake_injected(FAKE_DISCARD) >= 4)
+	if (b->way->flags & PAGEMV_MOVE_QUIESCENT && sweep_stuck())
 		return NULL; /* could be thrown away at neither side */
 	return sweep_lost(places, T_COUNT(places), PAGES, 0);
 }

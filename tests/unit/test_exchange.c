@@ -136,8 +136,7 @@ static const char *exchange_unless_stuck(void *arg)
 	struct pair *p = arg;
 	const char *wrong = exchange_and_go_on(arg);
 
-	if (p->way->flags & PAGEMV_MOVE_QUIESCENT &&
-	    fake_injected(FAKE_DISCARD) >= 4)
+	if (p->way->flags & PAGEMV_MOVE_QUIESCENT && sweep_stuck())
 		return NULL;
 	return wrong;
 }

@@ -48,8 +48,7 @@ static const char *places_wrong(const struct bed *b,
 	};
 
 	/* Copies that could be thrown away at neither side: none is lost. */
-	if (b->way->flags & PAGEMV_MOVE_QUIESCENT &&
-	    fake_injected(FAKE_DISCARD) >= 4)
+	if (b->way->flags & PAGEMV_MOVE_QUIESCENT && sweep_stuck())
 		return res->moved_bytes + res->copied_bytes == 0
 			       ? sweep_lost(&places[1], 1, PAGES,
 					    b->trouble == A_HOLE ? AT + 1 : 0)
