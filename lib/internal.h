@@ -37,7 +37,8 @@ struct pagemv {
 	uint32_t facilities;		   /* PAGEMV_HAS_* */
 	uint32_t available;		   /* PAGEMV_MECH_BIT() */
 	enum pagemv_mechanism kept_layout; /* AUTO's choice without mremap */
-	bool can_detach; /* pages can be taken away to copy them */
+	bool can_detach;   /* pages can be taken away to copy them */
+	bool drops_locked; /* MADV_DONTNEED_LOCKED, Linux 5.18 */
 	PMV_ATOMIC struct pmv_stats stats;
 
 	int pagemap_fd;		 /* -1: none */

@@ -296,8 +296,7 @@ static int set_aside(struct pagemv *pv, const struct pmv_staging *staging)
 
 	if (pmv_has(pv, PAGEMV_HAS_QUIET) &&
 	    !pmv_available(pv, PAGEMV_MECH_MOVE))
-		rc = pmv_pages_populate(pv, staging->base + DETACH_BYTES,
-					pv->page_bytes);
+		rc = pmv_pages_put(pv, staging->base + DETACH_BYTES);
 	return rc == -ENOMEM ? rc : 0;
 }
 
@@ -366,9 +365,15 @@ struct pmv_step pmv_copy_held(struct pagemv *pv, const struct pmv_span *span)
 	return copy_detached(pv, span, detach_by_remap);
 }
 
+/* Locked pages: from Linux 5.18 on. mremap takes them away anywhere. */
+static bool can_discard(const struct pagemv *pv, uintptr_t src)
+{
+	return pv->drops_locked || pmv_mapping_locked(pv, src) != 1;
+}
+
 static struct pmv_step copy_step(struct pagemv *pv, const struct pmv_span *span)
 {
-	if (span->flags & PAGEMV_MOVE_QUIESCENT)
+	if (span->flags & PAGEMV_MOVE_QUIESCENT && can_discard(pv, span->src))
 		return copy_directly(pv, span);
 	return copy_detached(pv, span,
 			     pmv_available(pv, PAGEMV_MECH_MOVE)

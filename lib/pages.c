@@ -180,6 +180,19 @@ int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 	return pv->sys->madvise(addr, bytes, MADV_POPULATE_WRITE);
 }
 
+int pmv_pages_put(const struct pagemv *pv, uintptr_t addr)
+{
+	int rc = pmv_pages_populate(pv, addr, pv->page_bytes);
+	ssize_t got;
+
+	if (rc != -EINVAL || !pmv_has(pv, PAGEMV_HAS_PAGEMAP))
+		return rc;
+	/* Has the kernel write there, which fails where there is no memory: a
+	 * store of our own would be tried again until there is some. */
+	got = pv->sys->pread(pv->pagemap_fd, (void *)addr, sizeof(uint64_t), 0);
+	return got == -EFAULT ? -ENOMEM : 0;
+}
+
 int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
 	int rc = pv->sys->madvise(addr, bytes, MADV_DONTNEED);
@@ -197,6 +210,8 @@ int pmv_pages_open(struct pagemv *pv)
 	uintptr_t here = pmv_round_down((uintptr_t)&entry, pv->page_bytes);
 	off_t off = (off_t)(here / pv->page_bytes * sizeof(entry));
 
+	/* Of no memory: only whether the advice is known. */
+	pv->drops_locked = pv->sys->madvise(0, 0, MADV_DONTNEED_LOCKED) == 0;
 	pv->pagemap_fd = pv->sys->open("/proc/self/pagemap", O_RDONLY);
 	if (pv->pagemap_fd == -EMFILE || pv->pagemap_fd == -ENFILE)
 		return pv->pagemap_fd;

@@ -48,12 +48,18 @@ void pmv_pages_keep_small(const struct pagemv *pv, uintptr_t addr,
  * Returns 0 or -errno. Linux 5.14. */
 int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes);
 
+/*
+ * Makes a page of private memory at addr, whatever is in it then. Returns 0,
+ * or -ENOMEM, without waiting for memory; any other error: nothing is known.
+ */
+int pmv_pages_put(const struct pagemv *pv, uintptr_t addr);
+
 /* Throws the pages away; they read as zeros then. */
 int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes);
 
-/* Opens what the functions above look at: fills in pv->pagemap_fd and
- * PAGEMV_HAS_PAGEMAP, PAGEMV_HAS_PAGEMAP_SCAN. Returns 0, also where there is
- * nothing to open, or -EMFILE, -ENFILE. */
+/* Opens what the functions above look at: fills in pv->pagemap_fd,
+ * pv->drops_locked and PAGEMV_HAS_PAGEMAP, PAGEMV_HAS_PAGEMAP_SCAN. Returns 0,
+ * also where there is nothing to open, or -EMFILE, -ENFILE. */
 int pmv_pages_open(struct pagemv *pv);
 
 #endif /* PMV_PAGES_H */

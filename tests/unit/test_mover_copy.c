@@ -212,6 +212,23 @@ Test(mover_copy, a_page_set_aside_makes_room_for_the_first)
 	scene_close(&s);
 }
 
+/* Before Linux 5.14, where the kernel has to be made to write there. */
+Test(mover_copy, where_no_page_can_be_set_aside_nothing_is_detached)
+{
+	struct scene s = scene_open(PAGES, &no_move);
+	struct pagemv_result res;
+	int rc;
+
+	fake_refuse(FAKE_POPULATE, -EINVAL);
+	fake_refuse(FAKE_PREAD, -EFAULT);
+	rc = copy(&s, 0, &res);
+	fake_behave();
+	EXPECT_STOPPED(rc, &res, -ENOMEM, PAGEMV_REASON_NO_MEMORY);
+	cr_expect(fake_count(FAKE_MREMAP) == 0);
+	expect_put_back(&s, rc, &res, 0);
+	scene_close(&s);
+}
+
 Test(mover_copy, pages_that_are_back_make_room_for_the_others)
 {
 	struct scene s = scene_open(PAGES, &no_move);
@@ -359,6 +376,27 @@ Test(mover_copy, a_quiescent_copy_that_cannot_be_finished_is_taken_back)
 	cr_expect(res.copied_bytes == 0);
 	EXPECT_RIGHT(t_check_range(s.src, PAGES, 1));
 	EXPECT_RIGHT(t_check_absent(s.heap, PAGES));
+	scene_close(&s);
+}
+
+/* Before Linux 5.18. Copies could not be taken back from locked memory, either:
+ * the pages would be at both places. */
+Test(mover_copy, locked_pages_that_cannot_be_discarded_are_detached)
+{
+	struct scene s = scene_open(PAGES, NULL);
+	struct pagemv_result res;
+	int rc;
+
+	if (fake_sys.mlock_on_fault((uintptr_t)s.src, t_pages(PAGES)) < 0 ||
+	    fake_sys.mlock_on_fault((uintptr_t)s.heap, t_pages(PAGES)) < 0)
+		cr_skip("may not mlock");
+	s.pv->drops_locked = false;
+	fake_refuse(FAKE_DISCARD, -EINVAL);
+	rc = copy(&s, PAGEMV_MOVE_QUIESCENT, &res);
+	cr_expect(rc == 0, "%d (%s)", rc, pagemv_reason_string(res.reason));
+	EXPECT_SANE(rc, &res, t_pages(PAGES));
+	EXPECT_RIGHT(t_check_range(s.heap, PAGES, 1));
+	EXPECT_RIGHT(t_check_absent(s.src, PAGES));
 	scene_close(&s);
 }
 

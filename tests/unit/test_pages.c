@@ -255,6 +255,23 @@ Test(pages, what_is_missing_is_noted_when_the_handle_is_opened)
 	expect_opened(0, both);
 }
 
+Test(pages, one_is_put_there_or_there_is_no_memory)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *addr = t_map(3);
+
+	cr_expect(pmv_pages_put(pv, (uintptr_t)addr) == 0);
+	fake_refuse(FAKE_POPULATE, -EINVAL);
+	cr_expect(pmv_pages_put(pv, (uintptr_t)addr + t_page()) == 0);
+	cr_expect(t_count_present(addr, 3) == 2);
+	fake_refuse(FAKE_PREAD, -EFAULT);
+	cr_expect(pmv_pages_put(pv, (uintptr_t)addr + t_pages(2)) == -ENOMEM);
+	fake_refuse(FAKE_POPULATE, -ENOMEM);
+	cr_expect(pmv_pages_put(pv, (uintptr_t)addr + t_pages(2)) == -ENOMEM);
+	fake_behave();
+	pagemv_close(pv);
+}
+
 Test(pages, discarding_falls_back_for_locked_memory)
 {
 	struct pagemv *pv = scene_handle(NULL);
