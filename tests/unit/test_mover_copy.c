@@ -383,7 +383,7 @@ Test(mover_copy, a_quiescent_copy_that_cannot_be_finished_is_taken_back)
  * the pages would be at both places. */
 Test(mover_copy, locked_pages_that_cannot_be_discarded_are_detached)
 {
-	struct scene s = scene_open(PAGES, NULL);
+	struct scene s = scene_open(PAGES, &no_move);
 	struct pagemv_result res;
 	int rc;
 
