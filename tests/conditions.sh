@@ -40,6 +40,15 @@ no_userfaultfd() {
 	esac
 }
 
+# The releases of PAGEMV_QUIRK_HUGE_MOVE, by lib/quirks.c.
+splits_huge() {
+	uname -r | awk -F'[.+-]' '{
+		v = $1 * 1000000 + $2 * 1000 + $3
+		exit !((v >= 6008000 && v < 6008008) ||
+			(v >= 6016000 && v < 6018020) ||
+			(v >= 6019000 && v < 6019010)) }'
+}
+
 holds() { # CONDITION
 	case $1 in
 	no-root) ! is_root ;;
@@ -50,6 +59,7 @@ holds() { # CONDITION
 		/proc/meminfo ;;
 	no-uffd) no_userfaultfd ;;
 	no-move) kernel_before 6 8 ;;
+	no-whole) splits_huge ;;
 	no-uring) uring_disabled ;;
 	no-pkeys) ! grep -qw ospke /proc/cpuinfo ;;
 	no-dev) ! can_write /dev/userfaultfd ;;
@@ -68,7 +78,7 @@ holds() { # CONDITION
 }
 
 all=
-for condition in no-root no-swap no-thp no-hugetlb no-uffd no-move no-uring \
+for condition in no-root no-swap no-thp no-hugetlb no-uffd no-move no-whole no-uring \
 	no-pkeys no-dev no-seccomp no-ksm no-populate no-drop-locked no-query \
 	one-cpu one-node no-criterion no-liburing no-mandoc; do
 	! holds "$condition" || all="$all $condition"
