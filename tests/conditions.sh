@@ -78,9 +78,9 @@ holds() { # CONDITION
 }
 
 all=
-for condition in no-root no-swap no-thp no-hugetlb no-uffd no-move no-whole no-uring \
-	no-pkeys no-dev no-seccomp no-ksm no-populate no-drop-locked no-query \
-	one-cpu one-node no-criterion no-liburing no-mandoc; do
+for condition in no-root no-swap no-thp no-hugetlb no-uffd no-move no-whole \
+	no-uring no-pkeys no-dev no-seccomp no-ksm no-populate no-drop-locked \
+	no-query one-cpu one-node no-criterion no-liburing no-mandoc; do
 	! holds "$condition" || all="$all $condition"
 done
 echo "${all# } ${PMV_CONFINED-}"
