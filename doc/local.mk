@@ -5,4 +5,6 @@ EXTRA_DIST += \
 	%D%/design.md \
 	%D%/kernel-facts.md \
 	%D%/kernels.md \
-	%D%/measurements.md
+	%D%/measurements.md \
+	%D%/model/README.md \
+	%D%/model/page_state.pml

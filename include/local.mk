@@ -4,7 +4,9 @@ pagemvincludedir = $(includedir)/pagemv
 pagemvinclude_HEADERS = \
 	%D%/pagemv/base.h \
 	%D%/pagemv/caps.h \
+	%D%/pagemv/fault.h \
 	%D%/pagemv/move.h \
 	%D%/pagemv/pagemv.h \
 	%D%/pagemv/region.h \
-	%D%/pagemv/stats.h
+	%D%/pagemv/stats.h \
+	%D%/pagemv/track.h

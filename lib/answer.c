@@ -21,6 +21,7 @@
 #include <errno.h>
 
 #include "diagnose.h"
+#include "forks.h"
 #include "internal.h"
 #include "kernel.h"
 #include "pages.h"
@@ -83,6 +84,19 @@ enum pagemv_reason pmv_pass_hole(struct pmv_job *job, struct pmv_span *span,
 	return PAGEMV_REASON_NONE;
 }
 
+static void wake(struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	while (bytes) {
+		size_t n = bytes;
+		struct pmv_arming a = pmv_region_arming_at(pv, addr, &n);
+
+		if (a.fd >= 0)
+			pmv_uffd_wake(pv->sys, a.fd, addr, n);
+		addr += n;
+		bytes -= n;
+	}
+}
+
 /* Takes pages as moved that the kernel did not count, and wakes those who
  * wait for them, which the kernel forgot as well. */
 static void repair(struct pmv_job *job, struct pmv_span *span, size_t bytes)
@@ -91,7 +105,7 @@ static void repair(struct pmv_job *job, struct pmv_span *span, size_t bytes)
 	struct pagemv *pv = job->pv;
 
 	PMV_TRACE3(repaired, span->dst, span->src, bytes);
-	pmv_uffd_wake(pv->sys, pv->uffd, span->dst, bytes);
+	wake(pv, span->dst, bytes);
 	job->res->repaired_bytes += bytes;
 	pmv_count(&pv->stats, PMV_REPAIRED, bytes);
 	pmv_account(job, job->mover, span, &step);
@@ -233,6 +247,7 @@ static struct pmv_step carry(struct pmv_job *job, struct pmv_span *span,
 		struct pmv_span held = *span;
 
 		held.len = bytes;
+		held.uffd = pmv_uffd_of(job->pv, job->rq, held.dst, &held.len);
 		job->res->kernel_calls++;
 		step = one(job->pv, &held);
 		pmv_account(job, mover, span, &step);
@@ -259,10 +274,14 @@ static enum pagemv_reason on_pinned(struct pmv_job *job, struct pmv_span *span)
 		pmv_advance(job, span, bytes);
 		return PAGEMV_REASON_NONE;
 	case PAGEMV_BUSY_REMAP:
+		if (pmv_must_not_remap(pv, span->dst, span->src, bytes))
+			return PAGEMV_REASON_PINNED;
 		step = carry(job, span, bytes, &pmv_mover_remap,
 			     pmv_mover_remap.step);
 		break;
 	case PAGEMV_BUSY_COPY:
+		if (pmv_region_has(pv, span->src, bytes, PAGEMV_REGION_EVENTS))
+			return PAGEMV_REASON_PINNED;
 		step = carry(job, span, bytes, &pmv_mover_copy, pmv_copy_held);
 		break;
 	default:
@@ -358,21 +377,53 @@ static enum pagemv_reason on_busy(struct pmv_job *job, struct pmv_span *span)
 	switch (make_exclusive(job, span)) {
 	case -ENOMEM:
 		return PAGEMV_REASON_NO_MEMORY;
-	case -EHWPOISON:
 	case -EFAULT:
+		/* In a faulting region an absent page, that another thread has
+		 * just moved: those before it are exclusive now. */
+		if (atomic_load_explicit(&job->pv->faulting,
+					 memory_order_relaxed))
+			return PAGEMV_REASON_NONE;
+		return PAGEMV_REASON_POISONED;
+	case -EHWPOISON:
 		return PAGEMV_REASON_POISONED;
 	default:
 		return PAGEMV_REASON_NONE; /* and see what the kernel says */
 	}
 }
 
-/* Registers dst again, if that is what is wrong. */
+/* Whether what is mapped at addr is registered with nobody. */
+static bool unarmed(const struct pagemv *pv, uintptr_t addr)
+{
+	struct pmv_mapping m;
+
+	return pmv_mapping_find_deep(pv, addr, &m) == 1 && m.start <= addr &&
+	       !(m.flags & PMV_MAP_UFFD);
+}
+
+/*
+ * Registers dst again, if that is what is wrong: mremap() takes it off, the
+ * library's own as well. Where the library had to know of faults it has missed
+ * some, and says so.
+ */
 static enum pagemv_reason rearm(struct pmv_job *job,
 				const struct pmv_span *span)
 {
-	if (!pmv_has(job->pv, PAGEMV_HAS_QUIET))
+	struct pagemv *pv = job->pv;
+	size_t bytes = span->len;
+	struct pmv_arming a = pmv_region_arming_at(pv, span->dst, &bytes);
+
+	if (a.fd < 0)
 		return PAGEMV_REASON_NONE;
-	switch (pmv_region_rearm(job->pv, span->dst, span->len)) {
+	/* A faulting or tracked one is never registered again: it may be about
+	 * to end. Mappings may have to be taken one by one; if that does not
+	 * help, it is registered with somebody else. */
+	if (a.fd != pv->uffd && unarmed(pv, span->dst))
+		return PAGEMV_REASON_REPLACED;
+	if (a.fd != pv->uffd)
+		return job->invalid_tries < INVALID_TRIES
+			       ? PAGEMV_REASON_NONE
+			       : PAGEMV_REASON_FOREIGN_UFFD;
+	switch (pmv_region_rearm(pv, span->dst, bytes)) {
 	case 0:
 		return PAGEMV_REASON_NONE;
 	case -EBUSY:

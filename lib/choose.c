@@ -43,6 +43,24 @@ static bool may_part(const struct pagemv *pv, const struct pmv_request *rq)
 	       rq->busy != PAGEMV_BUSY_COPY;
 }
 
+bool pmv_must_not_remap(const struct pagemv *pv, uintptr_t dst, uintptr_t src,
+			size_t len)
+{
+	return pmv_faulting(pv) &&
+	       (pmv_region_has(pv, dst, len,
+			       PAGEMV_REGION_FAULTING |
+				       PAGEMV_REGION_TRACKED) ||
+		pmv_region_has(pv, src, len, PAGEMV_REGION_EVENTS));
+}
+
+/* Copying detaches pages by mremap where there is no UFFDIO_MOVE. */
+static bool may_detach(const struct pagemv *pv, const struct pmv_request *rq)
+{
+	return !pmv_faulting(pv) || rq->flags & PAGEMV_MOVE_QUIESCENT ||
+	       pmv_available(pv, PAGEMV_MECH_MOVE) ||
+	       !pmv_region_has(pv, rq->src, rq->len, PAGEMV_REGION_EVENTS);
+}
+
 static enum pagemv_mechanism choose(const struct pagemv *pv,
 				    const struct pmv_request *rq)
 {
@@ -52,7 +70,8 @@ static enum pagemv_mechanism choose(const struct pagemv *pv,
 	struct pmv_shape shape;
 
 	if (!(rq->flags & PAGEMV_MOVE_MAY_REMAP) ||
-	    !pmv_available(pv, PAGEMV_MECH_REMAP))
+	    !pmv_available(pv, PAGEMV_MECH_REMAP) ||
+	    pmv_must_not_remap(pv, rq->dst, rq->src, rq->len))
 		return pv->kept_layout;
 	if (pv->kept_layout == PAGEMV_MECH_AUTO || may_part(pv, rq))
 		return PAGEMV_MECH_REMAP;
@@ -75,7 +94,8 @@ static enum pagemv_reason choose_mover(struct pmv_job *job)
 	if (m == PAGEMV_MECH_AUTO)
 		m = choose(pv, rq);
 	if (m == PAGEMV_MECH_AUTO)
-		return pmv_available(pv, PAGEMV_MECH_REMAP)
+		return pmv_available(pv, PAGEMV_MECH_REMAP) &&
+				       !(rq->flags & PAGEMV_MOVE_MAY_REMAP)
 			       ? PAGEMV_REASON_LAYOUT
 			       : PAGEMV_REASON_NO_MECHANISM;
 	if (!pmv_available(pv, m))
@@ -83,9 +103,14 @@ static enum pagemv_reason choose_mover(struct pmv_job *job)
 	if ((m == PAGEMV_MECH_REMAP || rq->busy == PAGEMV_BUSY_REMAP) &&
 	    !(rq->flags & PAGEMV_MOVE_MAY_REMAP))
 		return PAGEMV_REASON_LAYOUT;
+	if (m == PAGEMV_MECH_REMAP &&
+	    pmv_must_not_remap(pv, rq->dst, rq->src, rq->len))
+		return PAGEMV_REASON_NO_MECHANISM;
 	if (m == PAGEMV_MECH_COPY && !pv->can_detach &&
 	    !(rq->flags & PAGEMV_MOVE_QUIESCENT))
 		return pv->caps.mech[PAGEMV_MECH_REMAP].reason;
+	if (m == PAGEMV_MECH_COPY && !may_detach(pv, rq))
+		return PAGEMV_REASON_NO_MECHANISM;
 	job->mover = pmv_movers[m];
 	return PAGEMV_REASON_NONE;
 }
@@ -121,8 +146,11 @@ enum pagemv_reason pmv_request_allowed(struct pagemv *pv,
 static bool in_one_go(const struct pmv_job *job)
 {
 	const struct pagemv *pv = job->pv;
+	size_t same = job->rq->len;
 
-	return !job->scan && pmv_chunk_bytes(job) == job->rq->len &&
+	pmv_uffd_of(pv, job->rq, job->rq->dst, &same);
+	return !job->scan && same == job->rq->len &&
+	       pmv_chunk_bytes(job) == job->rq->len &&
 	       (!(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) ||
 		job->rq->len <= pv->huge_bytes / 2);
 }

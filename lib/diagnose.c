@@ -148,6 +148,21 @@ enum pagemv_reason pmv_diagnose_range(const struct pagemv *pv, uintptr_t addr,
 	return side_reason(&sides[0]);
 }
 
+enum pagemv_reason pmv_check_range(const struct pagemv *pv, uintptr_t addr,
+				   size_t bytes)
+{
+	uintptr_t at = addr, end = addr + bytes;
+	struct pmv_mapping m;
+
+	/* Without PROCMAP_QUERY all of /proc/self/maps is read in any case. */
+	while (pv->maps_fd >= 0 && at < end &&
+	       pmv_mapping_find(pv, at, &m) == 1 && m.start <= at &&
+	       !pmv_mapping_reason(&m))
+		at = m.end;
+	return at < end ? pmv_diagnose_range(pv, addr, bytes, NULL)
+			: PAGEMV_REASON_NONE;
+}
+
 /* One mapping of each side, by the quick look. */
 static enum pagemv_reason check_piece(const struct pagemv *pv, uintptr_t dst,
 				      uintptr_t src,

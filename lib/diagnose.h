@@ -25,6 +25,11 @@ enum pagemv_reason pmv_diagnose(const struct pagemv *pv, uintptr_t dst,
 enum pagemv_reason pmv_diagnose_range(const struct pagemv *pv, uintptr_t addr,
 				      size_t bytes, bool *registered);
 
+/* The same, by a quick look where that is enough: no deep one for each of many
+ * regions. */
+enum pagemv_reason pmv_check_range(const struct pagemv *pv, uintptr_t addr,
+				   size_t bytes);
+
 /*
  * The quick look, for remap and copy: NONE if both ranges are plain memory,
  * locked alike. several: receives whether either has several mappings.

@@ -9,6 +9,7 @@
 #include "job.h"
 #include "pages.h"
 #include "trace.h"
+#include "track.h"
 
 /* Member by member: an initialiser becomes REP STOS, which takes 15 ns to
  * start on the machines at hand. */
@@ -69,14 +70,16 @@ PMV_HOT int pmv_request_opts(struct pmv_request *rq,
 	return 0;
 }
 
-/* What the next step may cover: one mapping, one run of pages. Returns
- * whether that is a hole. */
-static bool next_part(const struct pmv_job *job, const struct pmv_span *span,
+/* What the next step may cover: one descriptor, one mapping, one run of pages.
+ * Returns whether that is a hole. */
+static bool next_part(const struct pmv_job *job, struct pmv_span *span,
 		      struct pmv_span *part)
 {
 	struct pmv_run run;
 
 	*part = *span;
+	part->uffd = pmv_uffd_of(job->pv, job->rq, part->dst, &part->len);
+	span->uffd = part->uffd;
 	if (job->pieces)
 		part->len = pmv_piece(job->pv, part->dst, part->src, part->len);
 	if (!job->scan)
@@ -92,8 +95,7 @@ static uintptr_t clear_until(const struct pmv_job *job,
 {
 	struct pmv_run run;
 
-	if (job->mover->id != PAGEMV_MECH_COPY ||
-	    pmv_has(job->pv, PAGEMV_HAS_QUIET))
+	if (job->mover->id != PAGEMV_MECH_COPY || span->uffd >= 0)
 		return 0;
 	run = pmv_blank_run(job->pv, span->dst, span->len);
 	return run.populated ? 0 : span->dst + run.bytes;
@@ -133,8 +135,10 @@ static enum pagemv_reason run_step(struct pmv_job *job, struct pmv_span *span,
 static enum pagemv_reason run_span(struct pmv_job *job, struct pmv_span *span)
 {
 	enum pagemv_reason reason = PAGEMV_REASON_NONE;
+	size_t len = span->len;
 	struct pmv_span part;
 
+	span->uffd = pmv_uffd_of(job->pv, job->rq, span->dst, &len);
 	span->clear_until = clear_until(job, span);
 	while (span->len && !reason) {
 		if (next_part(job, span, &part))
@@ -268,24 +272,66 @@ static inline int all_moved(struct pagemv *pv, const struct pmv_request *rq,
 	res->kernel_calls = 1;
 	pmv_count(&pv->stats, PMV_CALLS, 1);
 	pmv_count(&pv->stats, PMV_BY_MECHANISM + PAGEMV_MECH_MOVE, rq->len);
+	if (pmv_unlikely(pmv_faulting(pv)))
+		pmv_note_moved(pv, rq, rq->dst, rq->len);
 	PMV_TRACE5(move_done, rq->dst, rq->src, rq->len, 0, 0);
 	return 0;
 }
 
-PMV_HOT int pmv_engine_move(struct pagemv *pv, const struct pmv_request *rq,
-			    struct pagemv_result *res)
+static inline int engine_move(struct pagemv *pv, const struct pmv_request *rq,
+			      struct pagemv_result *res)
 {
 	struct pmv_attempt first = { .made = false };
+	size_t one_go = rq->len;
+	int uffd = pv->uffd;
 
-	if (pmv_likely(is_simple(pv, rq))) {
+	if (pmv_unlikely(pmv_faulting(pv)))
+		uffd = pmv_uffd_of(pv, rq, rq->dst, &one_go);
+	if (pmv_likely(is_simple(pv, rq) && one_go == rq->len)) {
 		uint64_t begun = pmv_ticks();
 
 		first.made = true;
-		first.step = pmv_uffd_move(pv->sys, pv->uffd, rq->dst, rq->src,
-					   rq->len);
+		first.step =
+			pmv_uffd_move(pv->sys, uffd, rq->dst, rq->src, rq->len);
 		if (pmv_likely(!first.step.error))
 			return all_moved(pv, rq, res);
 		first.ticks = pmv_ticks() - begun;
 	}
 	return move_by_steps(pv, rq, res, &first);
+}
+
+/* ---- pages that may be write-protected ---- */
+
+/* How many bytes from the start are at dst, at least. */
+static size_t arrived(const struct pmv_request *rq,
+		      const struct pagemv_result *res)
+{
+	bool overlap = rq->dst - rq->src < rq->len ||
+		       rq->src - rq->dst < rq->len;
+
+	if (!res->error)
+		return rq->len;
+	return overlap ? 0 : res->left_off;
+}
+
+static int move_tracked(struct pagemv *pv, const struct pmv_request *rq,
+			struct pagemv_result *res)
+{
+	const uint32_t quiescent = PAGEMV_MOVE_QUIESCENT | PMV_MOVE_UNDISTURBED;
+	struct pmv_leaving leaving;
+	bool leaves = pmv_track_leave(pv, rq->dst, rq->src, rq->len,
+				      rq->flags & quiescent, &leaving);
+	int rc = engine_move(pv, rq, res);
+
+	if (leaves)
+		pmv_track_arrive(pv, &leaving, arrived(rq, res));
+	return rc;
+}
+
+PMV_HOT int pmv_engine_move(struct pagemv *pv, const struct pmv_request *rq,
+			    struct pagemv_result *res)
+{
+	if (pmv_unlikely(pmv_tracking(pv)))
+		return move_tracked(pv, rq, res);
+	return engine_move(pv, rq, res);
 }

@@ -18,6 +18,7 @@ struct pmv_request {
 	uint32_t mechanism; /* enum pagemv_mechanism */
 	uint32_t busy;	    /* enum pagemv_busy */
 	bool staging;	    /* dst or src is a staging range, not a region's */
+	int uffd;	    /* dst is registered with it; 0: it is looked up */
 };
 
 /* Checks opts and takes them over; 0, -EINVAL or -E2BIG. allowed: flags that
@@ -40,6 +41,13 @@ int pmv_refuse_opts(struct pagemv_result *res, size_t len, int error);
 /* Why no mechanism that the request allows can do it; NONE if one can. */
 enum pagemv_reason pmv_request_allowed(struct pagemv *pv,
 				       const struct pmv_request *rq);
+
+/*
+ * The descriptor that dst is registered with, -1 where with none. *len: cut to
+ * where that changes.
+ */
+int pmv_uffd_of(const struct pagemv *pv, const struct pmv_request *rq,
+		uintptr_t dst, size_t *len);
 
 /* Carries out a request; res is not NULL. Returns res->error. */
 int pmv_engine_move(struct pagemv *pv, const struct pmv_request *rq,

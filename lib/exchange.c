@@ -16,6 +16,7 @@
 #include "mover.h"
 #include "region.h"
 #include "staging.h"
+#include "track.h"
 
 #define EXCHANGE_FLAGS                                                       \
 	(PAGEMV_MOVE_HOLES | PAGEMV_MOVE_QUIESCENT | PAGEMV_MOVE_MAY_REMAP | \
@@ -118,6 +119,25 @@ static size_t exchange_step(struct exchange *x, size_t off, size_t n,
 	return done;
 }
 
+/* Both ways: pages must be able to go back, once some have left. */
+static enum pagemv_reason allowed(const struct exchange *x)
+{
+	struct pmv_request rq = x->opts;
+	enum pagemv_reason reason;
+
+	if (!pmv_faulting(x->pv))
+		return pmv_request_allowed(x->pv, &rq);
+	rq.dst = x->a;
+	rq.src = x->b;
+	rq.len = x->len;
+	reason = pmv_request_allowed(x->pv, &rq);
+	if (reason)
+		return reason;
+	rq.dst = x->b;
+	rq.src = x->a;
+	return pmv_request_allowed(x->pv, &rq);
+}
+
 static enum pagemv_reason check(struct exchange *x)
 {
 	struct pagemv *pv = x->pv;
@@ -137,7 +157,24 @@ static enum pagemv_reason check(struct exchange *x)
 		return pmv_why_not_registered(pv, x->a, x->len);
 	if (!pmv_region_holds(pv, x->b, x->len))
 		return pmv_why_not_registered(pv, x->b, x->len);
-	return pmv_request_allowed(pv, &x->opts);
+	return allowed(x);
+}
+
+/* exchange_step() where pages may be protected; nobody stores to them. */
+static size_t exchange_tracked(struct exchange *x, size_t off, size_t n,
+			       uintptr_t via, enum pagemv_reason *why)
+{
+	uintptr_t a = x->a + off, b = x->b + off;
+	struct pmv_leaving from_a, from_b;
+	bool a_leaves = pmv_track_leave(x->pv, b, a, n, true, &from_a);
+	bool b_leaves = pmv_track_leave(x->pv, a, b, n, true, &from_b);
+	size_t done = exchange_step(x, off, n, via, why);
+
+	if (a_leaves)
+		pmv_track_arrive(x->pv, &from_a, done);
+	if (b_leaves)
+		pmv_track_arrive(x->pv, &from_b, done);
+	return done;
 }
 
 /* One step by a staging range that is like a there. */
@@ -148,12 +185,16 @@ static size_t exchange_by_staging(struct exchange *x, size_t off, size_t n,
 	/* At the same offset in a huge page as a, so that whole ones stay
 	 * whole. */
 	size_t at = (x->a + off) & (PMV_STAGING_BYTES - 1), done;
+	uintptr_t via;
 
 	if (pmv_staging_take(x->pv, x->a + off, &x->staging) < 0) {
 		*why = PAGEMV_REASON_NO_MEMORY;
 		return 0;
 	}
-	done = exchange_step(x, off, n, x->staging.base + at, why);
+	via = x->staging.base + at;
+	done = pmv_unlikely(pmv_tracking(x->pv))
+		       ? exchange_tracked(x, off, n, via, why)
+		       : exchange_step(x, off, n, via, why);
 	if (!x->handed_over)
 		pmv_staging_give(x->pv, &x->staging,
 				 x->res->mechanisms == move);

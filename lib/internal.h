@@ -3,8 +3,9 @@
  * The handle, as the files of lib/ see it. Fields are written while it is
  * opened and constant from then on, unless marked.
  *
- * Lock order: region_lock is the only lock, taken by registration alone. No
- * call that moves pages takes a lock.
+ * Lock order: region_lock before handler_lock. They are taken by registration,
+ * by handler threads, and by starting and ending them. No call that moves pages
+ * or solves a fault takes a lock.
  */
 #ifndef PMV_INTERNAL_H
 #define PMV_INTERNAL_H
@@ -14,12 +15,15 @@
 
 #include <pagemv/pagemv.h>
 
+#include "channel.h"
 #include "log.h"
 #include "policy.h"
 #include "stats.h"
 #include "sys.h"
 
-struct pmv_region_table;
+struct pmv_extent_root;
+struct pmv_inherit;
+struct pmv_retired;
 
 /* What *pv->alive holds in the process that opened the handle. */
 #define PMV_ALIVE 0x70616765u
@@ -37,6 +41,9 @@ struct pagemv {
 	uint32_t facilities;		   /* PAGEMV_HAS_* */
 	uint32_t available;		   /* PAGEMV_MECH_BIT() */
 	enum pagemv_mechanism kept_layout; /* AUTO's choice without mremap */
+	/* There has been a faulting or tracked region: dst may be in one. */
+	PMV_ATOMIC _Atomic bool faulting;
+	PMV_ATOMIC _Atomic bool tracking; /* a tracked one: see track.h */
 	bool can_detach;   /* pages can be taken away to copy them */
 	bool drops_locked; /* MADV_DONTNEED_LOCKED, Linux 5.18 */
 	PMV_ATOMIC struct pmv_stats stats;
@@ -57,8 +64,25 @@ struct pagemv {
 	PMV_ATOMIC _Atomic uintptr_t staging; /* a cached one, see staging.h */
 	/* now_ns() from when on busy pages are waited for, see answer.c */
 	PMV_ATOMIC _Atomic uint64_t patient_from;
-	PMV_RCU _Atomic(struct pmv_region_table *) regions;
-	pthread_mutex_t region_lock; /* writers of regions */
+	PMV_RCU _Atomic(struct pmv_extent_root *) extents;
+	pthread_mutex_t region_lock; /* writers of what is below */
+	struct pagemv_region *all;   /* list, for the end of the handle */
+	struct pmv_retired *retired; /* of the extents, until it is settled */
+	struct pmv_channel channels[PMV_CHANNELS];
+	int dev_fd; /* the caller's /dev/userfaultfd, or -1 */
+
+	/* Scratch slots: constant once mapped, under region_lock; and which of
+	 * them are taken. */
+	PMV_ATOMIC _Atomic uintptr_t scratch;
+	PMV_ATOMIC _Atomic uint32_t scratch_taken;
+
+	PMV_GUARDED_BY(handler_lock) struct pagemv_handlers *handlers;
+	pthread_mutex_t handler_lock; /* list of handler threads */
+
+	/* Made once under handler_lock, see inherit.c. */
+	PMV_ATOMIC _Atomic(struct pmv_inherit *) inherit;
+
+	PMV_RCU _Atomic(struct pagemv *) next; /* see fault_signal.c */
 };
 
 _Static_assert(offsetof(struct pagemv, pagemap_fd) <= PMV_HANDLE_ALIGN,
@@ -75,6 +99,13 @@ static inline bool pmv_alive(const struct pagemv *pv)
 static inline bool pmv_has(const struct pagemv *pv, uint32_t facility)
 {
 	return pv->facilities & facility;
+}
+
+/* Set before the first region with a descriptor of its own is registered, and
+ * so before anybody moves pages to it. */
+static inline bool pmv_faulting(const struct pagemv *pv)
+{
+	return atomic_load_explicit(&pv->faulting, memory_order_relaxed);
 }
 
 static inline bool pmv_available(const struct pagemv *pv,

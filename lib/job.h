@@ -45,6 +45,10 @@ void pmv_advance(struct pmv_job *job, struct pmv_span *span, size_t bytes);
 void pmv_account(struct pmv_job *job, const struct pmv_mover *mover,
 		 struct pmv_span *span, const struct pmv_step *step);
 
+/* Notes pages that came to a faulting region; for pmv_faulting() alone. */
+void pmv_note_moved(const struct pagemv *pv, const struct pmv_request *rq,
+		    uintptr_t dst, size_t bytes);
+
 /* Notes that the page at src, or all from there on, is left. */
 void pmv_note_left(struct pmv_job *job, uintptr_t src,
 		   enum pagemv_reason reason);
@@ -53,6 +57,14 @@ void pmv_note_left(struct pmv_job *job, uintptr_t src,
 
 /* Checks the request and chooses the mechanism; NONE to go on. */
 enum pagemv_reason pmv_prepare(struct pmv_job *job);
+
+/*
+ * Whether mremap must not do it: it would take the registration off dst, where
+ * absent pages are faults of the library's, or off src, where the library is
+ * told of each mremap.
+ */
+bool pmv_must_not_remap(const struct pagemv *pv, uintptr_t dst, uintptr_t src,
+			size_t len);
 
 /* How much may be moved at a time. */
 size_t pmv_chunk_bytes(const struct pmv_job *job);

@@ -46,8 +46,7 @@ static void trial_end(struct pagemv *pv, struct trial *t)
 	pv->sys->munmap(t->src, 2 * TRIAL_PAGES * pv->page_bytes);
 }
 
-/* What an error of a system call says about why something is not there. */
-static enum pagemv_reason lacking(int error)
+enum pagemv_reason pmv_lacking(int error)
 {
 	switch (error) {
 	case -EPERM:
@@ -80,6 +79,7 @@ static bool open_one_way(struct pagemv *pv, int how, int dev_fd)
 	int fd = pmv_uffd_open(pv->sys, how, dev_fd);
 	int rc = fd;
 
+	pv->caps.uffd_features = 0;
 	if (fd >= 0)
 		rc = pmv_uffd_api(pv->sys, fd, &pv->caps.uffd_features);
 	if (fd >= 0 && rc < 0)
@@ -127,8 +127,8 @@ static int no_descriptor_left(const struct pagemv *pv)
 	return 0;
 }
 
-/* Why there is no userfaultfd, from what the ways of opening answered. */
-static enum pagemv_reason uffd_reason(const struct pagemv *pv, int *error)
+/* From what the ways of opening answered. */
+enum pagemv_reason pmv_uffd_reason(const struct pagemv *pv, int *error)
 {
 	const int *errors = pv->caps.uffd_errors;
 
@@ -143,7 +143,7 @@ static enum pagemv_reason uffd_reason(const struct pagemv *pv, int *error)
 	/* Nor does a kernel have the device and not the system call. */
 	if (*error == -ENOSYS && errors[PAGEMV_UFFD_DEVICE] == -EACCES)
 		return PAGEMV_REASON_FILTERED;
-	return lacking(*error);
+	return pmv_lacking(*error);
 }
 
 /* ---- the mechanisms ---- */
@@ -228,7 +228,7 @@ static void try_quiet(struct pagemv *pv, const struct trial *t)
 				   2 * TRIAL_PAGES * pv->page_bytes, &ioctls);
 
 	if (rc < 0 || !pmv_uffd_has_copy(ioctls)) {
-		unavailable(pv, PAGEMV_MECH_MOVE, lacking(rc), rc);
+		unavailable(pv, PAGEMV_MECH_MOVE, pmv_lacking(rc), rc);
 		return;
 	}
 	pv->facilities |= PAGEMV_HAS_QUIET;
@@ -246,17 +246,41 @@ static void try_quiet(struct pagemv *pv, const struct trial *t)
 		available(pv, PAGEMV_MECH_MOVE);
 }
 
+/* Registers them for faults as well. */
+static void try_faults(struct pagemv *pv, const struct trial *t)
+{
+	const uint64_t async = PMV_UFFD_WP_UNPOPULATED | PMV_UFFD_WP_ASYNC;
+	uint64_t features = pv->caps.uffd_features, ioctls = 0;
+	bool quiet = pmv_has(pv, PAGEMV_HAS_QUIET);
+	int rc;
+
+	if (quiet && (features & async) == async &&
+	    pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN))
+		pv->facilities |= PAGEMV_HAS_ASYNC_WP;
+	if (!(features & PMV_UFFD_SIGBUS))
+		return;
+	rc = pmv_uffd_register_for(
+		pv->sys, pv->uffd, t->src, 2 * TRIAL_PAGES * pv->page_bytes,
+		PMV_UFFD_MISSING | (quiet ? PMV_UFFD_WP : 0), &ioctls);
+	if (rc < 0 || !pmv_uffd_has_copy(ioctls))
+		return;
+	pv->facilities |= PAGEMV_HAS_FAULTS;
+	if (features & PMV_UFFD_CAN_POISON)
+		pv->facilities |= PAGEMV_HAS_POISON;
+}
+
 static void probe_move(struct pagemv *pv, const struct trial *t)
 {
 	int error = 0;
 
 	if (pv->uffd < 0) {
-		enum pagemv_reason reason = uffd_reason(pv, &error);
+		enum pagemv_reason reason = pmv_uffd_reason(pv, &error);
 
 		unavailable(pv, PAGEMV_MECH_MOVE, reason, error);
 		return;
 	}
 	try_quiet(pv, t);
+	try_faults(pv, t);
 	if (!pmv_available(pv, PAGEMV_MECH_MOVE))
 		return;
 	pv->facilities |= PAGEMV_HAS_PIN_CHECK;
@@ -269,7 +293,7 @@ static void probe_remap(struct pagemv *pv, const struct trial *t)
 	int rc = pv->sys->mremap(t->src, pv->page_bytes, t->dst);
 
 	if (rc < 0)
-		unavailable(pv, PAGEMV_MECH_REMAP, lacking(rc), rc);
+		unavailable(pv, PAGEMV_MECH_REMAP, pmv_lacking(rc), rc);
 	else if (!trial_arrived(t))
 		unavailable(pv, PAGEMV_MECH_REMAP, PAGEMV_REASON_UNEXPECTED, 0);
 	else

@@ -5,6 +5,8 @@
 #ifndef PMV_KERNEL_H
 #define PMV_KERNEL_H
 
+#include <pagemv/base.h>
+
 #include "base.h"
 
 struct pagemv;
@@ -17,6 +19,12 @@ struct pagemv_open_opts;
  * descriptors).
  */
 int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts);
+
+/* Why the handle has no userfaultfd; *error: the errno of it, or 0. */
+enum pagemv_reason pmv_uffd_reason(const struct pagemv *pv, int *error);
+
+/* What the error of a system call says about why something is not there. */
+enum pagemv_reason pmv_lacking(int error);
 
 /* Is there swap that is switched on? True where that cannot be told. */
 bool pmv_swap_is_on(const struct pagemv *pv);

@@ -11,12 +11,32 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/blank.c \
 	%D%/blank.h \
 	%D%/calibrate.c \
+	%D%/calm.c \
+	%D%/calm.h \
+	%D%/channel.c \
+	%D%/channel.h \
+	%D%/children.c \
+	%D%/children.h \
 	%D%/choose.c \
 	%D%/diagnose.c \
 	%D%/diagnose.h \
 	%D%/engine.c \
 	%D%/engine.h \
+	%D%/event.c \
+	%D%/event.h \
 	%D%/exchange.c \
+	%D%/extents.c \
+	%D%/extents.h \
+	%D%/fault.c \
+	%D%/fault.h \
+	%D%/fault_signal.c \
+	%D%/fault_thread.c \
+	%D%/forks.c \
+	%D%/forks.h \
+	%D%/handlers.c \
+	%D%/handlers.h \
+	%D%/inherit.c \
+	%D%/inherit.h \
 	%D%/internal.h \
 	%D%/job.h \
 	%D%/job.c \
@@ -31,18 +51,29 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/mover_copy.c \
 	%D%/mover_move.c \
 	%D%/mover_remap.c \
+	%D%/numa.c \
+	%D%/numa.h \
 	%D%/open.c \
+	%D%/page_state.c \
+	%D%/page_state.h \
 	%D%/pages.c \
 	%D%/pages.h \
 	%D%/policy.c \
 	%D%/policy.h \
+	%D%/populate.c \
 	%D%/raw_syscall.h \
 	%D%/quirks.c \
 	%D%/quirks.h \
 	%D%/rcu.h \
 	%D%/region.c \
 	%D%/region.h \
+	%D%/register.c \
+	%D%/registry.h \
 	%D%/relocate.c \
+	%D%/scratch.c \
+	%D%/scratch.h \
+	%D%/source.c \
+	%D%/source.h \
 	%D%/staging.c \
 	%D%/staging.h \
 	%D%/stats.c \
@@ -51,11 +82,14 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/sys.c \
 	%D%/sys.h \
 	%D%/trace.h \
+	%D%/track.c \
+	%D%/track.h \
 	%D%/uffd.c \
 	%D%/uffd.h \
-	%D%/uffd_uapi.h
-%C%_libpagemv_internal_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS)
-%C%_libpagemv_internal_la_LIBADD = $(URCU_LIBS)
+	%D%/uffd_uapi.h \
+	%D%/unregister.c
+%C%_libpagemv_internal_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(NUMA_CFLAGS)
+%C%_libpagemv_internal_la_LIBADD = $(URCU_LIBS) $(NUMA_LIBS)
 
 lib_LTLIBRARIES += %D%/libpagemv.la
 %C%_libpagemv_la_SOURCES =

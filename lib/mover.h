@@ -28,6 +28,7 @@ struct pmv_span {
 	uintptr_t src;
 	size_t len;
 	uint32_t flags;	       /* PAGEMV_MOVE_* */
+	int uffd;	       /* dst is registered with it; -1: with none */
 	uintptr_t clear_until; /* dst had no pages up to here; where it has
 				* some now, a store to a neighbour filled a
 				* huge page. Only without userfaultfd */

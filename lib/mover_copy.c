@@ -36,12 +36,12 @@ static struct pmv_step fill(struct pagemv *pv, const struct pmv_span *to,
 	struct pmv_step step = { 0 };
 	struct pmv_run run = { .bytes = to->len };
 
-	if (pmv_has(pv, PAGEMV_HAS_QUIET)) {
-		step = pmv_uffd_copy(pv->sys, pv->uffd, to->dst, from, to->len);
+	if (to->uffd >= 0) {
+		step = pmv_uffd_copy(pv->sys, to->uffd, to->dst, from, to->len);
 		/* ENOENT of UFFDIO_COPY: dst is not registered, or no longer
 		 * one mapping. A page is always in one. */
 		if (step.error == -ENOENT && to->len > pv->page_bytes)
-			step = pmv_uffd_copy(pv->sys, pv->uffd, to->dst, from,
+			step = pmv_uffd_copy(pv->sys, to->uffd, to->dst, from,
 					     pv->page_bytes);
 		if (step.error == -ENOENT)
 			step.error = -EINVAL;
@@ -199,15 +199,38 @@ static struct pmv_step detach_by_remap(struct pagemv *pv,
 	return (struct pmv_step){ .done = len };
 }
 
-static size_t move_home(struct pagemv *pv, uintptr_t src, uintptr_t staging,
-			size_t len)
+static size_t move_home(struct pagemv *pv, int uffd, uintptr_t src,
+			uintptr_t staging, size_t len)
 {
-	struct pmv_step step =
-		pmv_uffd_move(pv->sys, pv->uffd, src, staging, len);
+	struct pmv_step step = pmv_uffd_move(pv->sys, uffd, src, staging, len);
 
 	if (!step.error)
 		return len;
 	return count_staged(pv, staging, src, len, false, step.done);
+}
+
+/* To where all is registered with one descriptor, or can be. */
+static size_t put_back_piece(struct pagemv *pv, int uffd, uintptr_t src,
+			     uintptr_t staging, size_t len)
+{
+	struct pmv_span home = { .dst = src, .len = len, .uffd = uffd };
+	bool own = uffd == pv->uffd;
+	bool borrowed = own && !pmv_region_holds(pv, src, len);
+	size_t back = 0;
+
+	/* Registered or not: idempotent; but it may be another handle's. */
+	if (own && pmv_uffd_register(pv->sys, uffd, src, len, NULL) < 0)
+		return 0;
+	if (pmv_available(pv, PAGEMV_MECH_MOVE))
+		back = move_home(pv, uffd, src, staging, len);
+	if (back < len) {
+		home.dst += back;
+		back += fill_from_staging(pv, &home, staging + back, len - back)
+				.done;
+	}
+	if (borrowed)
+		pmv_uffd_unregister(pv->sys, uffd, src, len);
+	return back;
 }
 
 /* By UFFDIO_MOVE where there is one, as it needs no memory; else by copying.
@@ -215,22 +238,19 @@ static size_t move_home(struct pagemv *pv, uintptr_t src, uintptr_t staging,
 static size_t put_back_by_uffd(struct pagemv *pv, uintptr_t src,
 			       uintptr_t staging, size_t len)
 {
-	struct pmv_span home = { .dst = src, .len = len };
-	bool borrowed = !pmv_region_holds(pv, src, len);
-	size_t back = 0;
+	size_t back = 0, now, bytes;
 
-	/* Registered or not: idempotent; but it may be another handle's. */
-	if (pmv_uffd_register(pv->sys, pv->uffd, src, len, NULL) < 0)
-		return 0;
-	if (pmv_available(pv, PAGEMV_MECH_MOVE))
-		back = move_home(pv, src, staging, len);
-	if (back < len) {
-		home.dst += back;
-		back += fill_from_staging(pv, &home, staging + back, len - back)
-				.done;
-	}
-	if (borrowed)
-		pmv_uffd_unregister(pv->sys, pv->uffd, src, len);
+	do {
+		struct pmv_arming a;
+
+		bytes = len - back;
+		a = pmv_region_arming_at(pv, src + back, &bytes);
+		if (a.fd < 0)
+			break;
+		now = put_back_piece(pv, a.fd, src + back, staging + back,
+				     bytes);
+		back += now;
+	} while (now == bytes && back < len);
 	return back;
 }
 
@@ -244,11 +264,10 @@ static size_t put_back(struct pagemv *pv, const struct pmv_span *span,
 		       size_t detached)
 {
 	uintptr_t src = span->src + arrived, from = staging->base + arrived;
-	size_t len = detached - arrived, back = 0;
+	size_t len = detached - arrived, back;
 	struct pmv_run there;
 
-	if (pmv_has(pv, PAGEMV_HAS_QUIET))
-		back = put_back_by_uffd(pv, src, from, len);
+	back = put_back_by_uffd(pv, src, from, len);
 	if (back == len || !(span->flags & PMV_MOVE_UNDISTURBED))
 		return back;
 	there = pmv_pages_run(pv, src + back, len - back);
@@ -290,12 +309,12 @@ static bool undo(struct pagemv *pv, const struct pmv_span *span,
  * none left when it is needed, and one is enough, as each page that has arrived
  * makes room for the next. 0, or -ENOMEM.
  */
-static int set_aside(struct pagemv *pv, const struct pmv_staging *staging)
+static int set_aside(struct pagemv *pv, const struct pmv_span *span,
+		     const struct pmv_staging *staging)
 {
 	int rc = 0;
 
-	if (pmv_has(pv, PAGEMV_HAS_QUIET) &&
-	    !pmv_available(pv, PAGEMV_MECH_MOVE))
+	if (span->uffd >= 0 && !pmv_available(pv, PAGEMV_MECH_MOVE))
 		rc = pmv_pages_put(pv, staging->base + DETACH_BYTES);
 	return rc == -ENOMEM ? rc : 0;
 }
@@ -317,10 +336,43 @@ static struct pmv_step bring(struct pagemv *pv, const struct pmv_span *span,
 	return in;
 }
 
+/*
+ * How much may be detached at a time. In a faulting region other threads take
+ * pages away at any time, and mremap() tells nothing of what it did not find:
+ * page by page it can be seen.
+ */
+static size_t detach_bytes(const struct pagemv *pv, const struct pmv_span *span,
+			   detach_fn *detach)
+{
+	size_t len = pmv_min(span->len, DETACH_BYTES);
+
+	if (detach == detach_by_remap &&
+	    atomic_load_explicit(&pv->faulting, memory_order_relaxed) &&
+	    pmv_region_has(pv, span->src, len, PAGEMV_REGION_FAULTING))
+		return pv->page_bytes;
+	return len;
+}
+
+static struct pmv_step checked_detach(struct pagemv *pv,
+				      const struct pmv_staging *staging,
+				      uintptr_t src, size_t len,
+				      detach_fn *detach)
+{
+	struct pmv_step step = detach(pv, staging, src, len);
+	struct pmv_run run;
+
+	if (step.error || len > pv->page_bytes)
+		return step;
+	run = pmv_pages_run(pv, staging->base, len);
+	if (run.known && !run.populated)
+		step = (struct pmv_step){ .error = -ENOENT };
+	return step;
+}
+
 static struct pmv_step
 copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 {
-	size_t len = pmv_min(span->len, DETACH_BYTES);
+	size_t len = detach_bytes(pv, span, detach);
 	bool fresh = detach == detach_by_move;
 	struct pmv_step out, in;
 	struct pmv_staging staging;
@@ -329,20 +381,21 @@ copy_detached(struct pagemv *pv, const struct pmv_span *span, detach_fn *detach)
 	/* Before they are detached, as it may not be so easy to go back. */
 	if (span->dst + len > span->clear_until)
 		there = pmv_blank_run(pv, span->dst, len);
-	if (there.populated && (there.known || !pmv_has(pv, PAGEMV_HAS_QUIET)))
+	if (there.populated && (there.known || span->uffd < 0))
 		return (struct pmv_step){ .error = -EEXIST };
 	len = there.bytes;
-	/* mremap may have taken the registration off dst. */
-	if (pmv_has(pv, PAGEMV_HAS_QUIET) &&
+	/* mremap may have taken the registration off dst: its own one; that of
+	 * a faulting region is not to be had back so. */
+	if (span->uffd >= 0 && span->uffd == pv->uffd &&
 	    pmv_uffd_register(pv->sys, pv->uffd, span->dst, len, NULL) < 0)
 		return (struct pmv_step){ .error = -EINVAL };
 	if (pmv_staging_take(pv, span->src, &staging) < 0)
 		return (struct pmv_step){ .error = -ENOMEM };
-	if (set_aside(pv, &staging) < 0) {
+	if (set_aside(pv, span, &staging) < 0) {
 		pmv_staging_give(pv, &staging, fresh);
 		return (struct pmv_step){ .error = -ENOMEM };
 	}
-	out = detach(pv, &staging, span->src, len);
+	out = checked_detach(pv, &staging, span->src, len, detach);
 	/* It may hold pages, or be locked, by what other threads did. */
 	fresh &= !out.error;
 	if (!out.done) {

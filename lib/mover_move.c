@@ -17,7 +17,7 @@ static size_t step_bytes(const struct pagemv *pv, size_t len)
 static PMV_HOT struct pmv_step move_step(struct pagemv *pv,
 					 const struct pmv_span *span)
 {
-	return pmv_uffd_move(pv->sys, pv->uffd, span->dst, span->src,
+	return pmv_uffd_move(pv->sys, span->uffd, span->dst, span->src,
 			     step_bytes(pv, span->len));
 }
 

@@ -5,9 +5,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "internal.h"
 #include "kernel.h"
 #include "region.h"
+#include "scratch.h"
 #include "staging.h"
 
 #define MECHANISMS_ALL                        \
@@ -90,10 +92,17 @@ static void destroy(struct pagemv *pv)
 {
 	/* A forked child shares nothing of this with its parent but the
 	 * descriptors, of which it has its own copies. */
+	if (atomic_load(&pv->extents))
+		pmv_regions_end(pv);
+	pmv_handles_remove(pv);
+	pmv_handlers_close(pv);
 	pmv_staging_close(pv);
-	if (atomic_load(&pv->regions))
+	if (atomic_load(&pv->extents))
 		pmv_regions_close(pv);
+	pmv_scratch_close(pv);
+	pmv_channels_close(pv);
 	pmv_kernel_close(pv);
+	pthread_mutex_destroy(&pv->handler_lock);
 	if (pv->alive)
 		pv->sys->munmap((uintptr_t)pv->alive, pv->page_bytes);
 	free_costs(atomic_load_explicit(&pv->costs, memory_order_acquire));
@@ -109,7 +118,9 @@ static struct pagemv *create(const struct pmv_sys *sys)
 		return NULL;
 	memset(pv, 0, sizeof(*pv));
 	pv->sys = sys;
-	pv->uffd = pv->pagemap_fd = pv->maps_fd = -1;
+	pv->uffd = pv->pagemap_fd = pv->maps_fd = pv->dev_fd = -1;
+	pmv_channels_init(pv);
+	pthread_mutex_init(&pv->handler_lock, NULL);
 	pv->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	atomic_init(&pv->costs, &pmv_default_costs);
 	atomic_init(&pv->staging, 0);
@@ -125,6 +136,8 @@ static int open_handle(struct pagemv **out, const struct pagemv_open_opts *o,
 	if (!pv)
 		return -ENOMEM;
 	pv->log = (struct pmv_log){ o->log, o->log_arg };
+	if (o->flags & PAGEMV_OPEN_DEV_FD)
+		pv->dev_fd = o->dev_fd;
 	rc = pmv_regions_open(pv, !(o->flags & PAGEMV_OPEN_NO_ATFORK));
 	if (rc == 0)
 		rc = pmv_kernel_probe(pv, o);
@@ -137,6 +150,7 @@ static int open_handle(struct pagemv **out, const struct pagemv_open_opts *o,
 		destroy(pv);
 		return rc;
 	}
+	pmv_handles_add(pv);
 	*out = pv;
 	return 0;
 }

@@ -4,9 +4,14 @@
  * mincore(2). The last takes a swapped-out page for a hole when it is not in
  * the swap cache; it is used only where /proc is missing.
  *
- * ASSUME(pagemap-unprivileged): bits 56 (mapped nowhere else), 62 (swapped) and
- *   63 (present) are shown without privilege.
- * Documentation/admin-guide/mm/pagemap.rst
+ * ASSUME(pagemap-unprivileged): bits 56 (mapped nowhere else), 57 (protected by
+ *   userfaultfd, Linux 5.14), 62 (swapped) and 63 (present) are shown without
+ *   privilege. Documentation/admin-guide/mm/pagemap.rst
+ * ASSUME(scan-protects): PAGEMAP_SCAN looks and protects under one lock, and
+ *   protects what it tells and nothing else, if it is given a vector; without
+ *   one it would leave markers at absent pages, at which UFFDIO_MOVE says
+ *   EEXIST. It stops at a mapping that is not allowed with EPERM, having
+ *   told the ones before it. fs/proc/task_mmu.c of 6.10; tried on 6.18
  */
 #include "pages.h"
 
@@ -27,6 +32,7 @@
 #define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
 #define PAGEMAP_PRESENT		   (1ull << 63)
 #define PAGEMAP_EXCLUSIVE	   (1ull << 56)
+#define PAGEMAP_PROTECTED	   (1ull << 57)
 #define ENTRIES			   64
 
 /*
@@ -130,6 +136,96 @@ struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 	if (run_by_mincore(pv, addr, bytes, &run))
 		return run;
 	return (struct pmv_run){ bytes, true, false };
+}
+
+/* ---- write protection ---- */
+
+static ssize_t list_by_scan(const struct pagemv *pv, enum pmv_listed which,
+			    uintptr_t addr, size_t bytes,
+			    struct pmv_listing *out, size_t n, uintptr_t *next)
+{
+	/* Zeros, as after an error nothing else says how many there are. */
+	struct pmv_page_region found[PMV_LIST_MAX] = { 0 };
+	struct pmv_pm_scan scan = {
+		.size = sizeof(scan),
+		.start = addr,
+		.end = addr + bytes,
+		.vec = (uintptr_t)found,
+		.vec_len = n,
+		.category_mask = PMV_PAGE_IS_WRITTEN,
+		.category_anyof_mask = PMV_PAGE_IS_PRESENT |
+				       PMV_PAGE_IS_SWAPPED,
+	};
+	size_t count = 0;
+	int rc;
+
+	if (which == PMV_LIST_PROTECTED)
+		scan.category_inverted = PMV_PAGE_IS_WRITTEN;
+	if (which == PMV_LIST_PROTECT)
+		scan.flags = PMV_PM_SCAN_WP_MATCHING |
+			     PMV_PM_SCAN_CHECK_WPASYNC;
+	rc = pv->sys->ioctl(pv->pagemap_fd, PMV_PAGEMAP_SCAN, &scan);
+	for (; count < n && found[count].end; count++)
+		out[count] = (struct pmv_listing){ found[count].start,
+						   found[count].end };
+	if (rc < 0 && !count)
+		return rc;
+	/* ASSUME(scan-protects): what was told before an error is protected,
+	 * and it is the caller's to know. */
+	*next = rc < 0 ? out[count - 1].end : scan.walk_end;
+	return (ssize_t)count;
+}
+
+static bool is_listed(uint64_t entry, enum pmv_listed which)
+{
+	bool protected = entry & PAGEMAP_PROTECTED;
+
+	return entry & PAGEMAP_PRESENT_OR_SWAPPED &&
+	       protected == (which == PMV_LIST_PROTECTED);
+}
+
+static ssize_t list_by_pagemap(const struct pagemv *pv, enum pmv_listed which,
+			       uintptr_t addr, size_t bytes,
+			       struct pmv_listing *out, size_t n,
+			       uintptr_t *next)
+{
+	uint64_t entry[ENTRIES];
+	uintptr_t end = addr + bytes;
+	size_t count = 0;
+
+	for (*next = addr; *next < end;) {
+		size_t want = pmv_min((end - *next) / pv->page_bytes, ENTRIES);
+		ssize_t got = pv->sys->pread(
+			pv->pagemap_fd, entry, want * sizeof(entry[0]),
+			(off_t)(*next / pv->page_bytes * sizeof(entry[0])));
+
+		if (got < (ssize_t)sizeof(entry[0]))
+			return count ? (ssize_t)count : got < 0 ? got : -EIO;
+		for (size_t i = 0; i < (size_t)got / sizeof(entry[0]);
+		     i++, *next += pv->page_bytes) {
+			if (!is_listed(entry[i], which))
+				continue;
+			if (!count || out[count - 1].end != *next) {
+				if (count == n)
+					return (ssize_t)count;
+				out[count++].start = *next;
+			}
+			out[count - 1].end = *next + pv->page_bytes;
+		}
+	}
+	return (ssize_t)count;
+}
+
+ssize_t pmv_pages_list(const struct pagemv *pv, enum pmv_listed which,
+		       uintptr_t addr, size_t bytes, struct pmv_listing *out,
+		       size_t n, uintptr_t *next)
+{
+	pmv_assert(bytes > 0 && n > 0 && n <= PMV_LIST_MAX);
+	if (pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN))
+		return list_by_scan(pv, which, addr, bytes, out, n, next);
+	if (!pmv_has(pv, PAGEMV_HAS_PAGEMAP) || which == PMV_LIST_PROTECT)
+		return -EOPNOTSUPP;
+	return list_by_pagemap(pv, which, addr, bytes, out, n, next);
 }
 
 bool pmv_pages_zero(const struct pagemv *pv, uintptr_t page)

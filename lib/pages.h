@@ -22,6 +22,33 @@ struct pmv_run {
 struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 			     size_t bytes);
 
+/* What pmv_pages_list() lists, of the pages that are there or swapped out. */
+enum pmv_listed {
+	PMV_LIST_OPEN,	    /* not write-protected by userfaultfd */
+	PMV_LIST_PROTECTED, /* those that are */
+	PMV_LIST_PROTECT,   /* as OPEN, and protects them, with no store between
+			     * the two missed. Asynchronous write protection
+			     * and PAGEMAP_SCAN only */
+};
+
+struct pmv_listing {
+	uintptr_t start;
+	uintptr_t end;
+};
+
+/* No more are listed at once. */
+#define PMV_LIST_MAX 64
+
+/*
+ * The first n runs of such pages, in order, each as long as it can be; 1 <= n
+ * <= PMV_LIST_MAX. next: receives where to go on. Returns how many, or -errno
+ * and has protected nothing: EPERM where a part of the range is not registered
+ * for asynchronous write protection.
+ */
+ssize_t pmv_pages_list(const struct pagemv *pv, enum pmv_listed which,
+		       uintptr_t addr, size_t bytes, struct pmv_listing *out,
+		       size_t n, uintptr_t *next);
+
 /* Whether a page that is there is all zeros; it is read. */
 bool pmv_pages_zero(const struct pagemv *pv, uintptr_t page);
 

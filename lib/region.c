@@ -1,109 +1,300 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The table is a sorted array that is never changed in place: a writer
- * copies it, publishes the copy and frees the old one after a grace period.
+ * Looking up regions. What changes the registry is in register.c.
  */
 #include "region.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#include "diagnose.h"
 #include "internal.h"
-#include "pages.h"
 #include "rcu.h"
 #include "uffd.h"
 
 /* After so many questions a hint is forgotten, and looked for again. */
 #define HINT_LASTS 256
 
-/* What was seen in a region and saves looking; 0 where nothing was. */
-struct hint {
-	PMV_ATOMIC _Atomic unsigned int seen;
-	PMV_ATOMIC _Atomic unsigned int left; /* questions until forgotten */
-};
+__thread struct pmv_inside *pmv_inside;
 
-struct pagemv_region {
-	struct pagemv *pv;
-	uintptr_t start;
-	uintptr_t end;
-	struct hint kind; /* enum pmv_kind */
-	struct hint huge; /* 1: huge pages may be made in it */
-};
-
-struct pmv_region_table {
-	size_t n;
-	struct pagemv_region *regions[];
-};
-
-/* The index of the first region that ends above addr. */
-static size_t table_search(const struct pmv_region_table *t, uintptr_t addr)
+/* The extent that holds addr; the caller is in a read-side section. */
+static bool find(const struct pagemv *pv, uintptr_t addr, struct pmv_extent *e)
 {
-	size_t low = 0, high = t->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (t->regions[mid]->end > addr)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return low;
-}
-
-/* Pairs with the release in publish(). */
-static const struct pmv_region_table *current_table(const struct pagemv *pv)
-{
-	return atomic_load_explicit(&pv->regions, memory_order_acquire);
-}
-
-/* The region that holds addr; the caller is in a read-side section. */
-static struct pagemv_region *find(const struct pagemv *pv, uintptr_t addr)
-{
-	const struct pmv_region_table *t = current_table(pv);
-	size_t i = table_search(t, addr);
-
-	return i < t->n && t->regions[i]->start <= addr ? t->regions[i] : NULL;
+	return pmv_extents_find(pv, addr, e) && e->start <= addr;
 }
 
 bool pmv_region_holds(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
 	uintptr_t end = addr + bytes;
-	const struct pagemv_region *r;
+	struct pmv_extent e;
 
 	pmv_rcu_read_lock();
-	while (addr < end && (r = find(pv, addr)))
-		addr = r->end;
-	pmv_rcu_read_unlock((void *)&pv->regions);
+	while (addr < end && find(pv, addr, &e))
+		addr = e.end;
+	pmv_rcu_read_unlock((void *)&pv->extents);
 	return addr >= end;
 }
 
 bool pmv_region_touches(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
-	const struct pmv_region_table *t;
+	struct pmv_extent e;
 	bool touches;
-	size_t i;
 
 	pmv_rcu_read_lock();
-	t = current_table(pv);
-	i = table_search(t, addr);
-	touches = i < t->n && t->regions[i]->start < addr + bytes;
-	pmv_rcu_read_unlock((void *)&pv->regions);
+	touches = pmv_extents_find(pv, addr, &e) && e.start < addr + bytes;
+	pmv_rcu_read_unlock((void *)&pv->extents);
 	return touches;
+}
+
+/* ---- registration ---- */
+
+struct pmv_arming pmv_region_arming(const struct pagemv_region *region)
+{
+	struct pmv_arming a = { -1, PMV_UFFD_WP };
+
+	if (!region->channel) {
+		if (pmv_has(region->pv, PAGEMV_HAS_QUIET))
+			a.fd = region->pv->uffd;
+		return a;
+	}
+	a.fd = pmv_channel_fd(region->channel);
+	if (region->flags & PAGEMV_REGION_FAULTING)
+		a.what = PMV_UFFD_MISSING;
+	if (region->flags & PAGEMV_REGION_TRACKED)
+		a.what |= PMV_UFFD_WP;
+	return a;
+}
+
+/* How what begins at addr is registered; *end: cut to where that ends. */
+static struct pmv_arming piece_at(const struct pagemv *pv, uintptr_t addr,
+				  uintptr_t *end)
+{
+	struct pmv_arming own = { -1, PMV_UFFD_WP };
+	struct pmv_extent e;
+
+	if (pmv_has(pv, PAGEMV_HAS_QUIET))
+		own.fd = pv->uffd;
+	if (!pmv_extents_find(pv, addr, &e))
+		return own;
+	*end = pmv_min(*end, e.start > addr ? e.start : e.end);
+	return e.start > addr ? own : pmv_region_arming(e.region);
+}
+
+struct pmv_arming pmv_region_arming_at(const struct pagemv *pv, uintptr_t addr,
+				       size_t *bytes)
+{
+	uintptr_t end = addr + *bytes, next = end;
+	struct pmv_arming first;
+
+	pmv_rcu_read_lock();
+	first = piece_at(pv, addr, &next);
+	while (next < end) {
+		uintptr_t at = next;
+		struct pmv_arming now;
+
+		next = end;
+		now = piece_at(pv, at, &next);
+		if (now.fd != first.fd || now.what != first.what) {
+			next = at;
+			break;
+		}
+	}
+	pmv_rcu_read_unlock((void *)&pv->extents);
+	*bytes = next - addr;
+	return first;
+}
+
+int pmv_region_fd(const struct pagemv_region *region)
+{
+	return pmv_region_arming(region).fd;
+}
+
+int pmv_region_fd_at(const struct pagemv *pv, uintptr_t addr)
+{
+	size_t bytes = pv->page_bytes;
+
+	return pmv_region_arming_at(pv, addr, &bytes).fd;
 }
 
 int pmv_region_rearm(struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
+	int rc = 0;
+
 	pmv_count(&pv->stats, PMV_REARMED, 1);
-	return pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
+	while (bytes && rc == 0) {
+		size_t n = bytes;
+		struct pmv_arming a = pmv_region_arming_at(pv, addr, &n);
+
+		if (a.fd >= 0)
+			rc = pmv_uffd_register_for(pv->sys, a.fd, addr, n,
+						   a.what, NULL);
+		/* Before Linux 6.13 mremap() takes protection along from a
+		 * tracked region, and nobody may be there to answer. */
+		if (a.fd >= 0 && rc == 0 && a.what & PMV_UFFD_WP &&
+		    atomic_load_explicit(&pv->tracking, memory_order_relaxed))
+			pmv_uffd_protect(pv->sys, a.fd, addr, n, false);
+		addr += n;
+		bytes -= n;
+	}
+	return rc;
 }
 
+bool pmv_region_has(const struct pagemv *pv, uintptr_t addr, size_t bytes,
+		    uint32_t flags)
+{
+	uintptr_t end = addr + bytes;
+	struct pmv_extent e;
+	bool has = false;
+
+	pmv_rcu_read_lock();
+	while (!has && addr < end && pmv_extents_find(pv, addr, &e) &&
+	       e.start < end) {
+		has = e.region->flags & flags;
+		addr = e.end;
+	}
+	pmv_rcu_read_unlock((void *)&pv->extents);
+	return has;
+}
+
+/* ---- faults ---- */
+
+/* Its memory stays until the read-side section ends at least. */
+static bool add_user(struct pagemv_region *region)
+{
+	uint32_t users =
+		atomic_load_explicit(&region->users, memory_order_relaxed);
+
+	/* Acquire pairs with the release in put: what was done by those who
+	 * held it before is done. */
+	while (!(users & PMV_ENDING))
+		if (atomic_compare_exchange_weak_explicit(
+			    &region->users, &users, users + PMV_USER,
+			    memory_order_acquire, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+/* The fault will read all of it, and in the worst case none is in the caches:
+ * then at least all at a time. */
+static bool has_faults(const struct pagemv_region *region)
+{
+	__builtin_prefetch(&region->opts);
+	__builtin_prefetch(region->few_states, 1);
+	return region->flags & (PAGEMV_REGION_FAULTING | PAGEMV_REGION_TRACKED);
+}
+
+enum pmv_held pmv_region_hold(struct pagemv *pv, uintptr_t addr,
+			      struct pmv_hold *hold)
+{
+	enum pmv_held held = PMV_HELD_NOT;
+	struct pmv_extent e;
+
+	pmv_rcu_read_lock();
+	if (find(pv, addr, &e) && has_faults(e.region))
+		held = add_user(e.region) ? PMV_HELD : PMV_HELD_ENDING;
+	pmv_rcu_read_unlock(&pv->extents);
+	if (held == PMV_HELD)
+		*hold = (struct pmv_hold){ .region = e.region, .extent = e };
+	return held;
+}
+
+bool pmv_region_hold_known(struct pagemv_region *region, struct pmv_hold *hold)
+{
+	if (!add_user(region))
+		return false;
+	*hold = (struct pmv_hold){ .region = region };
+	return true;
+}
+
+void pmv_region_put(struct pmv_hold *hold)
+{
+	struct pagemv_region *region = hold->region;
+	const struct pmv_sys *sys = region->pv->sys;
+
+	/* Release pairs with the acquire in wait_for_users(), register.c, who
+	 * frees it: from here on only its address is used. */
+	if (atomic_fetch_sub_explicit(&region->users, PMV_USER,
+				      memory_order_release) ==
+	    (PMV_USER | PMV_ENDING))
+		sys->futex_wake((const uint32_t *)&region->users);
+	hold->region = NULL;
+}
+
+size_t pmv_region_still(const struct pmv_hold *hold, uintptr_t addr,
+			size_t bytes)
+{
+	const struct pmv_extent *then = &hold->extent;
+	struct pagemv *pv = hold->region->pv;
+	struct pmv_extent e;
+	size_t still = 0;
+
+	if (pmv_region_ending(hold->region))
+		return 0;
+	pmv_rcu_read_lock();
+	if (find(pv, addr, &e) && e.region == hold->region &&
+	    e.first - then->first == (e.start - then->start) / pv->page_bytes)
+		still = pmv_min(bytes, e.end - addr);
+	pmv_rcu_read_unlock(&pv->extents);
+	return still;
+}
+
+void pmv_region_note(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	uintptr_t end = addr + bytes;
+	size_t page = pv->page_bytes;
+	struct pmv_extent e;
+
+	pmv_rcu_read_lock();
+	while (addr < end && find(pv, addr, &e)) {
+		size_t n = pmv_min(end, e.end) - addr;
+
+		if (e.region->flags & PAGEMV_REGION_FAULTING)
+			pmv_page_note(&e.region->states,
+				      e.first + (addr - e.start) / page,
+				      n / page, PMV_PAGE_PRESENT);
+		addr += n;
+	}
+	pmv_rcu_read_unlock((void *)&pv->extents);
+}
+
+/*
+ * The hull of all that has ended. Who looks a region up in vain has seen the
+ * table without it, which was published after this was widened.
+ */
+static PMV_ATOMIC _Atomic uintptr_t ended_low = UINTPTR_MAX;
+static PMV_ATOMIC _Atomic uintptr_t ended_high;
+static PMV_ATOMIC _Atomic unsigned int ended;
+
+void pmv_region_note_end(uintptr_t start, uintptr_t end)
+{
+	uintptr_t low = atomic_load_explicit(&ended_low, memory_order_relaxed);
+	uintptr_t high =
+		atomic_load_explicit(&ended_high, memory_order_relaxed);
+
+	while (start < low &&
+	       !atomic_compare_exchange_weak_explicit(&ended_low, &low, start,
+						      memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+	while (end > high &&
+	       !atomic_compare_exchange_weak_explicit(&ended_high, &high, end,
+						      memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+	atomic_fetch_add_explicit(&ended, 1, memory_order_relaxed);
+}
+
+unsigned int pmv_region_ended(void)
+{
+	return atomic_load_explicit(&ended, memory_order_relaxed);
+}
+
+bool pmv_region_ended_at(uintptr_t addr)
+{
+	return addr >= atomic_load_explicit(&ended_low, memory_order_relaxed) &&
+	       addr < atomic_load_explicit(&ended_high, memory_order_relaxed);
+}
+
+/* ---- hints ---- */
+
 /* Threads may lose a count to each other: only a hint. */
-static unsigned int hint_ask(struct hint *h)
+static unsigned int hint_ask(struct pmv_hint *h)
 {
 	unsigned int left =
 		atomic_load_explicit(&h->left, memory_order_relaxed);
@@ -114,7 +305,7 @@ static unsigned int hint_ask(struct hint *h)
 	return atomic_load_explicit(&h->seen, memory_order_relaxed);
 }
 
-static void hint_learn(struct hint *h, unsigned int seen)
+static void hint_learn(struct pmv_hint *h, unsigned int seen)
 {
 	atomic_store_explicit(&h->seen, seen, memory_order_relaxed);
 	atomic_store_explicit(&h->left, HINT_LASTS, memory_order_relaxed);
@@ -123,308 +314,44 @@ static void hint_learn(struct hint *h, unsigned int seen)
 enum pmv_kind pmv_region_kind(const struct pagemv *pv, uintptr_t addr)
 {
 	enum pmv_kind kind = PMV_KIND_UNKNOWN;
-	struct pagemv_region *r;
+	struct pmv_extent e;
 
 	pmv_rcu_read_lock();
-	r = find(pv, addr);
-	if (r)
-		kind = hint_ask(&r->kind);
-	pmv_rcu_read_unlock((void *)&pv->regions);
+	if (find(pv, addr, &e))
+		kind = hint_ask(&e.region->kind);
+	pmv_rcu_read_unlock((void *)&pv->extents);
 	return kind;
 }
 
 void pmv_region_learn(const struct pagemv *pv, uintptr_t addr,
 		      enum pmv_kind kind)
 {
-	struct pagemv_region *r;
+	struct pmv_extent e;
 
 	pmv_rcu_read_lock();
-	r = find(pv, addr);
-	if (r)
-		hint_learn(&r->kind, kind);
-	pmv_rcu_read_unlock((void *)&pv->regions);
+	if (find(pv, addr, &e))
+		hint_learn(&e.region->kind, kind);
+	pmv_rcu_read_unlock((void *)&pv->extents);
 }
 
 bool pmv_region_gets_huge(const struct pagemv *pv, uintptr_t addr)
 {
-	struct pagemv_region *r;
+	struct pmv_extent e;
 	bool huge = false;
 
 	pmv_rcu_read_lock();
-	r = find(pv, addr);
-	if (r)
-		huge = hint_ask(&r->huge);
-	pmv_rcu_read_unlock((void *)&pv->regions);
+	if (find(pv, addr, &e))
+		huge = hint_ask(&e.region->huge);
+	pmv_rcu_read_unlock((void *)&pv->extents);
 	return huge;
 }
 
 void pmv_region_learn_huge(const struct pagemv *pv, uintptr_t addr)
 {
-	struct pagemv_region *r;
+	struct pmv_extent e;
 
 	pmv_rcu_read_lock();
-	r = find(pv, addr);
-	if (r)
-		hint_learn(&r->huge, 1);
-	pmv_rcu_read_unlock((void *)&pv->regions);
-}
-
-/* Publishes a table and frees the old one. Needs region_lock. */
-static void publish(struct pagemv *pv, struct pmv_region_table *t)
-{
-	struct pmv_region_table *old;
-
-	/* Pairs with the acquire in current_table(). */
-	old = atomic_exchange_explicit(&pv->regions, t, memory_order_acq_rel);
-	pmv_rcu_synchronize(&pv->regions);
-	free(old);
-}
-
-static struct pmv_region_table *table_new(size_t n)
-{
-	struct pmv_region_table *t;
-
-	t = malloc(sizeof(*t) + n * sizeof(t->regions[0]));
-	if (t)
-		t->n = n;
-	return t;
-}
-
-/* A copy of the table with r in it, for which there must be room. NULL where
- * there is no memory. */
-static struct pmv_region_table *table_with(const struct pmv_region_table *old,
-					   struct pagemv_region *r)
-{
-	size_t i = table_search(old, r->start);
-	struct pmv_region_table *t = table_new(old->n + 1);
-
-	if (!t)
-		return NULL;
-	memcpy(t->regions, old->regions, i * sizeof(r));
-	t->regions[i] = r;
-	memcpy(t->regions + i + 1, old->regions + i, (old->n - i) * sizeof(r));
-	return t;
-}
-
-/*
- * Needs region_lock. The table is shortened in a copy; where there is no
- * memory for one, nothing changes.
- */
-static int table_remove(struct pagemv *pv, struct pagemv_region *r)
-{
-	const struct pmv_region_table *old = current_table(pv);
-	size_t i = table_search(old, r->start);
-	struct pmv_region_table *t = table_new(old->n - 1);
-
-	if (!t)
-		return -ENOMEM;
-	memcpy(t->regions, old->regions, i * sizeof(r));
-	memcpy(t->regions + i, old->regions + i + 1, (t->n - i) * sizeof(r));
-	publish(pv, t);
-	return 0;
-}
-
-static enum pagemv_reason range_reason(const struct pagemv *pv, uintptr_t addr,
-				       size_t bytes)
-{
-	enum pagemv_reason reason =
-		pmv_argument_reason(pv->page_bytes, addr, addr, bytes);
-
-	return reason ? reason : pmv_diagnose_range(pv, addr, bytes, NULL);
-}
-
-/* Registers with the kernel, where there is something to register with. */
-static enum pagemv_reason arm(struct pagemv *pv, uintptr_t addr, size_t bytes)
-{
-	int rc = 0;
-
-	if (pmv_has(pv, PAGEMV_HAS_QUIET))
-		rc = pmv_uffd_register(pv->sys, pv->uffd, addr, bytes, NULL);
-	switch (rc) {
-	case 0:
-		pmv_pages_keep_small(pv, addr, bytes);
-		return PAGEMV_REASON_NONE;
-	case -EBUSY:
-		return PAGEMV_REASON_FOREIGN_UFFD;
-	case -ENOMEM:
-		/* Perhaps half-way; all of it was found to be free. */
-		pmv_uffd_unregister(pv->sys, pv->uffd, addr, bytes);
-		return PAGEMV_REASON_NO_MEMORY;
-	default:
-		pmv_count(&pv->stats, PMV_UNEXPECTED, 1);
-		return PAGEMV_REASON_UNEXPECTED;
-	}
-}
-
-/* Needs region_lock. */
-static enum pagemv_reason table_insert(struct pagemv *pv,
-				       struct pagemv_region *r)
-{
-	const struct pmv_region_table *old = current_table(pv);
-	size_t i = table_search(old, r->start);
-	enum pagemv_reason reason;
-	struct pmv_region_table *t;
-
-	if (i < old->n && old->regions[i]->start < r->end)
-		return PAGEMV_REASON_OVERLAP;
-	t = table_with(old, r);
-	if (!t)
-		return PAGEMV_REASON_NO_MEMORY;
-	reason = arm(pv, r->start, r->end - r->start);
-	if (reason)
-		free(t);
-	else
-		publish(pv, t);
-	return reason;
-}
-
-static enum pagemv_reason region_add(struct pagemv *pv, uintptr_t addr,
-				     size_t bytes, struct pagemv_region **out)
-{
-	struct pagemv_region *r = calloc(1, sizeof(*r));
-	enum pagemv_reason reason;
-
-	if (!r)
-		return PAGEMV_REASON_NO_MEMORY;
-	*r = (struct pagemv_region){ .pv = pv,
-				     .start = addr,
-				     .end = addr + bytes };
-	pthread_mutex_lock(&pv->region_lock);
-	reason = table_insert(pv, r);
-	pthread_mutex_unlock(&pv->region_lock);
-	if (reason)
-		free(r);
-	else
-		*out = r;
-	return reason;
-}
-
-static int region_register(struct pagemv *pv, uintptr_t addr, size_t bytes,
-			   const struct pagemv_region_opts *opts,
-			   struct pagemv_region **out,
-			   enum pagemv_reason *reason)
-{
-	struct pagemv_region_opts o = { 0 };
-	int rc = opts ? pmv_opts_copy(&o, sizeof(o), opts) : 0;
-
-	*reason = PAGEMV_REASON_BAD_OPTIONS;
-	if (rc < 0)
-		return rc;
-	if (!out || o.flags || o.reserved)
-		return -EINVAL;
-	if (!pmv_alive(pv)) {
-		*reason = PAGEMV_REASON_FORKED;
-		return -ESRCH;
-	}
-	*reason = range_reason(pv, addr, bytes);
-	if (!*reason)
-		*reason = region_add(pv, addr, bytes, out);
-	/* An overlap with another region is a registration that exists. */
-	if (*reason == PAGEMV_REASON_OVERLAP)
-		return -EBUSY;
-	return pmv_reason_errno(*reason);
-}
-
-int pagemv_region_register(struct pagemv *pv, void *addr, size_t len_bytes,
-			   const struct pagemv_region_opts *opts,
-			   struct pagemv_region **out,
-			   enum pagemv_reason *reason)
-{
-	enum pagemv_reason why;
-	int saved = errno, rc;
-
-	if (!reason)
-		reason = &why;
-	*reason = PAGEMV_REASON_BAD_OPTIONS;
-	if (!pv)
-		return -EINVAL;
-	rc = region_register(pv, (uintptr_t)addr, len_bytes, opts, out, reason);
-	errno = saved;
-	return rc;
-}
-
-int pagemv_region_unregister(struct pagemv_region *region)
-{
-	struct pagemv *pv;
-	int saved = errno, rc;
-
-	if (!region)
-		return 0;
-	pv = region->pv;
-	if (!pmv_alive(pv))
-		return -ESRCH;
-	pthread_mutex_lock(&pv->region_lock);
-	rc = table_remove(pv, region);
-	if (rc == 0 && pmv_has(pv, PAGEMV_HAS_QUIET))
-		pmv_uffd_unregister(pv->sys, pv->uffd, region->start,
-				    region->end - region->start);
-	pthread_mutex_unlock(&pv->region_lock);
-	if (rc == 0)
-		free(region);
-	errno = saved;
-	return rc;
-}
-
-static PMV_ATOMIC _Atomic unsigned int forks;
-
-unsigned int pmv_forks(void)
-{
-	return atomic_load_explicit(&forks, memory_order_relaxed);
-}
-
-/* liburcu lets one thread through at a time. */
-static void before_fork(void)
-{
-	PMV_RCU_BEFORE_FORK();
-	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
-}
-
-static void after_fork_parent(void)
-{
-	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
-	PMV_RCU_AFTER_FORK_PARENT();
-}
-
-static void after_fork_child(void)
-{
-	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
-	PMV_RCU_AFTER_FORK_CHILD();
-}
-
-/* Threads that were in a read-side section are not in the child. */
-static void survive_fork(void)
-{
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
-
-int pmv_regions_open(struct pagemv *pv, bool atfork)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct pmv_region_table *t;
-
-	if (atfork)
-		pthread_once(&once, survive_fork);
-	t = table_new(0);
-	if (!t)
-		return -ENOMEM;
-	atomic_init(&pv->regions, t);
-	pthread_mutex_init(&pv->region_lock, NULL);
-	return 0;
-}
-
-void pmv_regions_close(struct pagemv *pv)
-{
-	struct pmv_region_table *t = atomic_load(&pv->regions);
-
-	/* Closing the userfaultfd is not enough: a child may have it open. */
-	for (size_t i = 0; i < t->n; i++) {
-		struct pagemv_region *r = t->regions[i];
-
-		if (pv->uffd >= 0 && pmv_alive(pv))
-			pmv_uffd_unregister(pv->sys, pv->uffd, r->start,
-					    r->end - r->start);
-		free(r);
-	}
-	free(t);
-	pthread_mutex_destroy(&pv->region_lock);
+	if (find(pv, addr, &e))
+		hint_learn(&e.region->huge, 1);
+	pmv_rcu_read_unlock((void *)&pv->extents);
 }

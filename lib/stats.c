@@ -54,6 +54,9 @@ int pagemv_stats(const struct pagemv *pv, struct pagemv_stats *out)
 	all.rearmed = pmv_stats_sum(s, PMV_REARMED);
 	all.strays = pmv_stats_sum(s, PMV_STRAYS);
 	all.unexpected = pmv_stats_sum(s, PMV_UNEXPECTED);
+	all.faults = pmv_stats_sum(s, PMV_FAULTS);
+	all.filled_bytes = pmv_stats_sum(s, PMV_FILLED) * pv->page_bytes;
+	all.fill_failures = pmv_stats_sum(s, PMV_FILL_FAILED);
 	for (int m = 0; m < PAGEMV_MECH_COUNT; m++)
 		all.moved_by[m] = pmv_stats_sum(s, PMV_BY_MECHANISM + m);
 	all.moved_bytes = all.moved_by[PAGEMV_MECH_MOVE] +

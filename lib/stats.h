@@ -27,6 +27,9 @@ enum pmv_counter {
 	PMV_REARMED,
 	PMV_STRAYS,
 	PMV_UNEXPECTED,
+	PMV_FAULTS,
+	PMV_FILLED, /* pages */
+	PMV_FILL_FAILED,
 	PMV_BY_MECHANISM, /* bytes; moved and copied are sums of these */
 	PMV_COUNTERS = PMV_BY_MECHANISM + PAGEMV_MECH_COUNT
 };

@@ -62,6 +62,9 @@ static const char *const reasons[PAGEMV_REASON_COUNT] = {
 	[PAGEMV_REASON_NO_PROC] = "/proc is not readable",
 	[PAGEMV_REASON_UNEXPECTED] =
 		"the kernel gave an answer that is not documented",
+	[PAGEMV_REASON_REPLACED] =
+		"part of a region is no longer registered: something else was "
+		"mapped there",
 };
 
 const char *pagemv_reason_string(enum pagemv_reason reason)
@@ -96,6 +99,8 @@ const char *pagemv_strerror(int err)
 		return "a poisoned page";
 	case EINTR:
 		return "a fatal signal is pending";
+	case EDEADLK:
+		return "called by a callback that it would have to wait for";
 	case EOPNOTSUPP:
 		return "not available here";
 	case ESRCH:

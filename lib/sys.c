@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "raw_syscall.h"
 
@@ -44,9 +48,16 @@ static ssize_t sys_read(int fd, void *buf, size_t bytes)
 	return pmv_syscall(SYS_read, fd, (long)buf, (long)bytes, 0, 0);
 }
 
+/* By the C library, which knows how offsets of 64 bits are passed. */
 static ssize_t sys_pread(int fd, void *buf, size_t bytes, off_t off)
 {
-	return pmv_syscall(SYS_pread64, fd, (long)buf, (long)bytes, off, 0);
+	int saved = errno;
+	ssize_t n = pread(fd, buf, bytes, off);
+
+	if (n < 0)
+		n = -errno;
+	errno = saved;
+	return n;
 }
 
 static int sys_munlock(uintptr_t addr, size_t bytes)
@@ -132,9 +143,75 @@ static int sys_mincore(uintptr_t addr, size_t bytes, unsigned char *vec)
 				0, 0);
 }
 
+static int sys_futex_wait(const uint32_t *word, uint32_t value,
+			  uint64_t timeout_ns)
+{
+	struct timespec t = {
+		.tv_sec = (time_t)(timeout_ns / 1000000000u),
+		.tv_nsec = (long)(timeout_ns % 1000000000u),
+	};
+
+	return (int)pmv_syscall(SYS_futex, (long)word,
+				FUTEX_WAIT | FUTEX_PRIVATE_FLAG, (long)value,
+				timeout_ns ? (long)&t : 0, 0);
+}
+
+static int sys_futex_wake(const uint32_t *word)
+{
+	return (int)pmv_syscall(SYS_futex, (long)word,
+				FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, 0, 0);
+}
+
+static int sys_poll(struct pollfd *fds, size_t n, int timeout_ms)
+{
+	struct timespec t = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_nsec = timeout_ms % 1000 * 1000000L,
+	};
+
+	return (int)pmv_syscall(SYS_ppoll, (long)fds, (long)n,
+				timeout_ms < 0 ? 0 : (long)&t, 0, 0);
+}
+
+static int sys_eventfd(void)
+{
+	return (int)pmv_syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK, 0,
+				0, 0);
+}
+
+static ssize_t sys_write(int fd, const void *buf, size_t bytes)
+{
+	return pmv_syscall(SYS_write, fd, (long)buf, (long)bytes, 0, 0);
+}
+
+static int sys_queue_signal(int tid, int signal, const siginfo_t *info)
+{
+	long pid = pmv_syscall(SYS_getpid, 0, 0, 0, 0, 0);
+
+	return (int)pmv_syscall(SYS_rt_tgsigqueueinfo, pid, tid, signal,
+				(long)info, 0);
+}
+
+/* By the C library, which adds what a handler returns through. */
+static int sys_sigaction(int signal, const struct sigaction *action,
+			 struct sigaction *old)
+{
+	int saved = errno, rc = 0;
+
+	if (sigaction(signal, action, old) < 0)
+		rc = -errno;
+	errno = saved;
+	return rc;
+}
+
 static int sys_getpid(void)
 {
 	return (int)pmv_syscall(SYS_getpid, 0, 0, 0, 0, 0);
+}
+
+static int sys_gettid(void)
+{
+	return (int)pmv_syscall(SYS_gettid, 0, 0, 0, 0, 0);
 }
 
 static int sys_uname(char *release, size_t bytes)
@@ -186,7 +263,15 @@ const struct pmv_sys pmv_sys_linux = {
 	.mlock_on_fault = sys_mlock_on_fault,
 	.munlock = sys_munlock,
 	.mincore = sys_mincore,
+	.futex_wait = sys_futex_wait,
+	.futex_wake = sys_futex_wake,
+	.poll = sys_poll,
+	.eventfd = sys_eventfd,
+	.write = sys_write,
+	.queue_signal = sys_queue_signal,
+	.sigaction = sys_sigaction,
 	.getpid = sys_getpid,
+	.gettid = sys_gettid,
 	.uname = sys_uname,
 	.yield = sys_yield,
 	.sleep_ns = sys_sleep_ns,

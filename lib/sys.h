@@ -9,6 +9,9 @@
 #ifndef PMV_SYS_H
 #define PMV_SYS_H
 
+#include <poll.h>
+#include <signal.h>
+
 #include "base.h"
 
 struct pmv_sys {
@@ -32,7 +35,21 @@ struct pmv_sys {
 	int (*mlock_on_fault)(uintptr_t addr, size_t bytes);
 	int (*munlock)(uintptr_t addr, size_t bytes);
 	int (*mincore)(uintptr_t addr, size_t bytes, unsigned char *vec);
+	/* Sleeps while *word is value, or until a wake, a signal, or timeout_ns
+	 * have passed (0: for as long as it takes). Private to the process. */
+	int (*futex_wait)(const uint32_t *word, uint32_t value,
+			  uint64_t timeout_ns);
+	int (*futex_wake)(const uint32_t *word); /* all of them */
+	int (*poll)(struct pollfd *fds, size_t n, int timeout_ms);
+	int (*eventfd)(void); /* non-blocking, close-on-exec */
+	ssize_t (*write)(int fd, const void *buf, size_t bytes);
+	/* A signal to a thread of this process, as if the kernel had sent it.
+	 */
+	int (*queue_signal)(int tid, int signal, const siginfo_t *info);
+	int (*sigaction)(int signal, const struct sigaction *action,
+			 struct sigaction *old);
 	int (*getpid)(void);
+	int (*gettid)(void);
 	int (*uname)(char *release, size_t bytes);
 	void (*yield)(void);
 	void (*sleep_ns)(uint64_t ns);

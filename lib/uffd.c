@@ -18,6 +18,16 @@
 
 #include "uffd_uapi.h"
 
+/* What callers say is what the kernel is told. */
+_Static_assert(PMV_UFFD_MISSING == UFFDIO_REGISTER_MODE_MISSING, "ABI");
+_Static_assert(PMV_UFFD_WP == UFFDIO_REGISTER_MODE_WP, "ABI");
+_Static_assert(PMV_UFFD_EVENT_FORK == UFFD_FEATURE_EVENT_FORK, "ABI");
+_Static_assert(PMV_UFFD_EVENT_REMAP == UFFD_FEATURE_EVENT_REMAP, "ABI");
+_Static_assert(PMV_UFFD_EVENT_REMOVE == UFFD_FEATURE_EVENT_REMOVE, "ABI");
+_Static_assert(PMV_UFFD_EVENT_UNMAP == UFFD_FEATURE_EVENT_UNMAP, "ABI");
+_Static_assert(PMV_UFFD_SIGBUS == UFFD_FEATURE_SIGBUS, "ABI");
+_Static_assert(PMV_UFFD_THREAD_ID == UFFD_FEATURE_THREAD_ID, "ABI");
+
 int pmv_uffd_open(const struct pmv_sys *sys, int how, int dev_fd)
 {
 	int fd, rc;
@@ -45,7 +55,7 @@ int pmv_uffd_open(const struct pmv_sys *sys, int how, int dev_fd)
 
 int pmv_uffd_api(const struct pmv_sys *sys, int fd, uint64_t *features)
 {
-	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_api api = { .api = UFFD_API, .features = *features };
 	int rc = sys->ioctl(fd, UFFDIO_API, &api);
 
 	if (rc < 0)
@@ -54,12 +64,12 @@ int pmv_uffd_api(const struct pmv_sys *sys, int fd, uint64_t *features)
 	return 0;
 }
 
-static int uffd_register(const struct pmv_sys *sys, int fd, uintptr_t addr,
-			 size_t bytes, uint64_t mode, uint64_t *ioctls)
+int pmv_uffd_register_for(const struct pmv_sys *sys, int fd, uintptr_t addr,
+			  size_t bytes, uint32_t what, uint64_t *ioctls)
 {
 	struct uffdio_register reg = {
 		.range = { .start = addr, .len = bytes },
-		.mode = mode,
+		.mode = what,
 	};
 	int rc = sys->ioctl(fd, UFFDIO_REGISTER, &reg);
 
@@ -73,8 +83,7 @@ static int uffd_register(const struct pmv_sys *sys, int fd, uintptr_t addr,
 int pmv_uffd_register(const struct pmv_sys *sys, int fd, uintptr_t addr,
 		      size_t bytes, uint64_t *ioctls)
 {
-	return uffd_register(sys, fd, addr, bytes, UFFDIO_REGISTER_MODE_WP,
-			     ioctls);
+	return pmv_uffd_register_for(sys, fd, addr, bytes, PMV_UFFD_WP, ioctls);
 }
 
 int pmv_uffd_unregister(const struct pmv_sys *sys, int fd, uintptr_t addr,
@@ -88,8 +97,8 @@ int pmv_uffd_unregister(const struct pmv_sys *sys, int fd, uintptr_t addr,
 int pmv_uffd_detach(const struct pmv_sys *sys, int fd, uintptr_t addr,
 		    size_t bytes)
 {
-	int rc = uffd_register(sys, fd, addr, bytes,
-			       UFFDIO_REGISTER_MODE_MISSING, NULL);
+	int rc = pmv_uffd_register_for(sys, fd, addr, bytes, PMV_UFFD_MISSING,
+				       NULL);
 
 	if (rc < 0)
 		return rc;
@@ -135,12 +144,92 @@ struct pmv_step pmv_uffd_copy(const struct pmv_sys *sys, int fd, uintptr_t dst,
 	return uffd_step(rc, arg.copy, bytes);
 }
 
+struct pmv_step pmv_uffd_zero(const struct pmv_sys *sys, int fd, uintptr_t dst,
+			      size_t bytes)
+{
+	struct uffdio_zeropage arg = { .range = { dst, bytes } };
+	int rc = sys->ioctl(fd, UFFDIO_ZEROPAGE, &arg);
+
+	return uffd_step(rc, arg.zeropage, bytes);
+}
+
+struct pmv_step pmv_uffd_poison(const struct pmv_sys *sys, int fd,
+				uintptr_t dst, size_t bytes)
+{
+	struct pmv_uffdio_poison arg = { .range = { dst, bytes } };
+	int rc = sys->ioctl(fd, PMV_UFFDIO_POISON, &arg);
+
+	return uffd_step(rc, arg.updated, bytes);
+}
+
+int pmv_uffd_protect(const struct pmv_sys *sys, int fd, uintptr_t addr,
+		     size_t bytes, bool protect)
+{
+	struct uffdio_writeprotect arg = {
+		.range = { addr, bytes },
+		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	return sys->ioctl(fd, UFFDIO_WRITEPROTECT, &arg);
+}
+
 int pmv_uffd_wake(const struct pmv_sys *sys, int fd, uintptr_t addr,
 		  size_t bytes)
 {
 	struct uffdio_range range = { .start = addr, .len = bytes };
 
 	return sys->ioctl(fd, UFFDIO_WAKE, &range);
+}
+
+static struct pmv_uffd_msg translate(const struct uffd_msg *m,
+				     size_t page_bytes)
+{
+	struct pmv_uffd_msg msg = { .event = PMV_EVENT_OTHER, .fd = -1 };
+
+	switch (m->event) {
+	case UFFD_EVENT_PAGEFAULT:
+		msg.event = m->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP
+				    ? PMV_EVENT_WRITE
+				    : PMV_EVENT_FAULT;
+		msg.tid = (int)m->arg.pagefault.feat.ptid;
+		msg.from = pmv_round_down(m->arg.pagefault.address, page_bytes);
+		msg.bytes = page_bytes;
+		break;
+	case UFFD_EVENT_FORK:
+		msg.event = PMV_EVENT_FORK;
+		msg.fd = (int)m->arg.fork.ufd;
+		break;
+	case UFFD_EVENT_REMAP:
+		msg.event = PMV_EVENT_REMAP;
+		msg.from = m->arg.remap.from;
+		msg.to = m->arg.remap.to;
+		msg.bytes = m->arg.remap.len;
+		break;
+	case UFFD_EVENT_REMOVE:
+	case UFFD_EVENT_UNMAP:
+		msg.event = m->event == UFFD_EVENT_REMOVE ? PMV_EVENT_GONE
+							  : PMV_EVENT_UNMAP;
+		msg.from = m->arg.remove.start;
+		msg.bytes = m->arg.remove.end - m->arg.remove.start;
+		break;
+	default:
+		break;
+	}
+	return msg;
+}
+
+int pmv_uffd_read(const struct pmv_sys *sys, int fd, size_t page_bytes,
+		  struct pmv_uffd_msg *msgs)
+{
+	struct uffd_msg raw[PMV_UFFD_MSGS];
+	ssize_t n = sys->read(fd, raw, sizeof(raw));
+
+	if (n < 0)
+		return n == -EAGAIN ? 0 : (int)n;
+	n /= (ssize_t)sizeof(raw[0]);
+	for (ssize_t i = 0; i < n; i++)
+		msgs[i] = translate(&raw[i], page_bytes);
+	return (int)n;
 }
 
 bool pmv_uffd_has_move(uint64_t ioctls)

@@ -30,7 +30,22 @@ struct pmv_uffdio_move {
 #define PMV_UFFD_USER_MODE_ONLY 1
 #define PMV_USERFAULTFD_IOC_NEW _IO(UFFDIO, 0x00)
 
+/* UFFDIO_POISON, Linux 6.6. */
+struct pmv_uffdio_poison {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t updated;
+};
+
+#define PMV_UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct pmv_uffdio_poison)
+
+/* Features newer than Linux 6.1. */
+#define PMV_UFFD_FEATURE_WP_UNPOPULATED (1ull << 13)
+#define PMV_UFFD_FEATURE_POISON		(1ull << 14)
+#define PMV_UFFD_FEATURE_WP_ASYNC	(1ull << 15)
+
 _Static_assert(sizeof(struct pmv_uffdio_move) == 40, "ABI");
+_Static_assert(sizeof(struct pmv_uffdio_poison) == 32, "ABI");
 #ifdef UFFDIO_MOVE
 _Static_assert(UFFDIO_MOVE == PMV_UFFDIO_MOVE, "ABI");
 #endif
@@ -57,10 +72,13 @@ struct pmv_pm_scan {
 	uint64_t return_mask;
 };
 
-#define PMV_PAGEMAP_SCAN    _IOWR('f', 16, struct pmv_pm_scan)
-#define PMV_PAGE_IS_PRESENT (1u << 3)
-#define PMV_PAGE_IS_SWAPPED (1u << 4)
-#define PMV_PAGE_IS_HUGE    (1u << 6)
+#define PMV_PAGEMAP_SCAN	  _IOWR('f', 16, struct pmv_pm_scan)
+#define PMV_PM_SCAN_WP_MATCHING	  (1u << 0)
+#define PMV_PM_SCAN_CHECK_WPASYNC (1u << 1)
+#define PMV_PAGE_IS_WRITTEN	  (1u << 1) /* not write-protected by userfaultfd */
+#define PMV_PAGE_IS_PRESENT	  (1u << 3)
+#define PMV_PAGE_IS_SWAPPED	  (1u << 4)
+#define PMV_PAGE_IS_HUGE	  (1u << 6)
 
 _Static_assert(sizeof(struct pmv_pm_scan) == 96, "ABI");
 

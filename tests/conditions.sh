@@ -74,13 +74,15 @@ holds() { # CONDITION
 	no-criterion) [ -n "${PMV_LAB-}" ] || ! pkg-config --exists criterion ;;
 	no-liburing) [ -z "${PMV_LAB-}" ] && ! pkg-config --exists liburing ;;
 	no-mandoc) ! command -v mandoc >/dev/null ;;
+	no-spin) ! command -v spin >/dev/null ;;
 	esac
 }
 
 all=
 for condition in no-root no-swap no-thp no-hugetlb no-uffd no-move no-whole \
 	no-uring no-pkeys no-dev no-seccomp no-ksm no-populate no-drop-locked \
-	no-query one-cpu one-node no-criterion no-liburing no-mandoc; do
+	no-query one-cpu one-node no-criterion no-liburing no-mandoc \
+	no-spin; do
 	! holds "$condition" || all="$all $condition"
 done
 echo "${all# } ${PMV_CONFINED-}"

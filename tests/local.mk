@@ -16,10 +16,15 @@ pmv_unit_tests = \
 	%D%/unit/test_batch \
 	%D%/unit/test_blank \
 	%D%/unit/test_calibrate \
+	%D%/unit/test_channel \
 	%D%/unit/test_choose \
 	%D%/unit/test_diagnose \
 	%D%/unit/test_engine \
+	%D%/unit/test_event \
 	%D%/unit/test_exchange \
+	%D%/unit/test_extents \
+	%D%/unit/test_fault \
+	%D%/unit/test_fault_thread \
 	%D%/unit/test_job \
 	%D%/unit/test_kernel \
 	%D%/unit/test_log \
@@ -28,7 +33,9 @@ pmv_unit_tests = \
 	%D%/unit/test_mover_copy \
 	%D%/unit/test_mover_move \
 	%D%/unit/test_mover_remap \
+	%D%/unit/test_numa \
 	%D%/unit/test_open \
+	%D%/unit/test_page_state \
 	%D%/unit/test_pages \
 	%D%/unit/test_policy \
 	%D%/unit/test_quirks \
@@ -38,13 +45,22 @@ pmv_unit_tests = \
 	%D%/unit/test_stats \
 	%D%/unit/test_strings \
 	%D%/unit/test_sys \
+	%D%/unit/test_track \
 	%D%/unit/test_uffd
 
 pmv_live_tests = \
+	%D%/live/test_below \
 	%D%/live/test_busy \
+	%D%/live/test_callback \
+	%D%/live/test_disturbed \
+	%D%/live/test_events \
 	%D%/live/test_exchange \
+	%D%/live/test_fault \
 	%D%/live/test_fork \
+	%D%/live/test_handlers \
 	%D%/live/test_huge \
+	%D%/live/test_inherit \
+	%D%/live/test_lifecycle \
 	%D%/live/test_lost_stores \
 	%D%/live/test_move \
 	%D%/live/test_movev \
@@ -54,15 +70,22 @@ pmv_live_tests = \
 	%D%/live/test_property \
 	%D%/live/test_quiet \
 	%D%/live/test_refusals \
+	%D%/live/test_registry \
 	%D%/live/test_relocate \
 	%D%/live/test_review \
-	%D%/live/test_steady
+	%D%/live/test_sigbus \
+	%D%/live/test_steady \
+	%D%/live/test_track \
+	%D%/live/test_track_moves
 
 pmv_stress_tests = \
+	%D%/stress/storm_fault \
 	%D%/stress/storm_miscount \
 	%D%/stress/storm_move \
+	%D%/stress/storm_page_state \
 	%D%/stress/storm_region \
-	%D%/stress/storm_source
+	%D%/stress/storm_source \
+	%D%/stress/storm_track
 
 pmv_gates = \
 	%D%/gates/dist.sh \
@@ -72,12 +95,15 @@ pmv_gates = \
 	%D%/gates/links.sh \
 	%D%/gates/man-examples.sh \
 	%D%/gates/man.sh \
+	%D%/gates/model.sh \
 	%D%/gates/spdx.sh \
 	%D%/gates/symbols.sh \
 	%D%/gates/variables.sh
 
 check_LTLIBRARIES += %D%/libtest.la
 %C%_libtest_la_SOURCES = \
+	%D%/live/faults.h \
+	%D%/live/tracked.h \
 	%D%/support/confine.c \
 	%D%/support/confine.h \
 	%D%/support/live.h \
@@ -118,6 +144,16 @@ endif
 # Failing allocations are for this one program.
 FAKE_MALLOC_WRAPS = -Wl,--wrap=malloc -Wl,--wrap=calloc \
 	-Wl,--wrap=aligned_alloc
+%C%_unit_test_event_SOURCES = \
+	%D%/unit/fake_malloc.c \
+	%D%/unit/fake_malloc.h \
+	%D%/unit/test_event.c
+%C%_unit_test_event_LDFLAGS = $(AM_LDFLAGS) $(FAKE_MALLOC_WRAPS)
+%C%_unit_test_extents_SOURCES = \
+	%D%/unit/fake_malloc.c \
+	%D%/unit/fake_malloc.h \
+	%D%/unit/test_extents.c
+%C%_unit_test_extents_LDFLAGS = $(AM_LDFLAGS) $(FAKE_MALLOC_WRAPS)
 %C%_unit_test_region_SOURCES = \
 	%D%/unit/fake_malloc.c \
 	%D%/unit/fake_malloc.h \

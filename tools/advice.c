@@ -72,6 +72,9 @@ static const struct named facilities[] = {
 	{ "PROCMAP_QUERY", "Linux 6.11: reasons are found faster" },
 	{ "POPULATE_WRITE", "Linux 5.14: pages shared by fork() can move" },
 	{ "pin check", "pages under DMA are noticed before a copy" },
+	{ "faults", "absent pages of regions can be filled on demand" },
+	{ "POISON", "Linux 6.6: a page that cannot be filled stays so" },
+	{ "async WP", "Linux 6.7: stores are tracked without a fault of ours" },
 };
 
 static const char *const way_names[PAGEMV_UFFD_HOW_COUNT] = {

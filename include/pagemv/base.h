@@ -94,6 +94,9 @@ enum pagemv_reason {
 	PAGEMV_REASON_DISABLED,           /* by the caller of pagemv_open() */
 	PAGEMV_REASON_NO_PROC,            /* /proc is not there or not readable */
 	PAGEMV_REASON_UNEXPECTED,         /* an answer the library has no name for */
+
+	PAGEMV_REASON_REPLACED,           /* of a region, but no longer registered:
+					   * MAP_FIXED or mremap() over it */
 	PAGEMV_REASON_COUNT
 };
 

@@ -40,6 +40,9 @@ enum pagemv_uffd_how {
 #define PAGEMV_HAS_PROCMAP_QUERY  (1u << 4) /* ioctl, Linux 6.11 */
 #define PAGEMV_HAS_POPULATE_WRITE (1u << 5) /* madvise, Linux 5.14 */
 #define PAGEMV_HAS_PIN_CHECK      (1u << 6) /* pinned pages are noticed before a copy */
+#define PAGEMV_HAS_FAULTS         (1u << 7) /* faulting regions, by SIGBUS or threads */
+#define PAGEMV_HAS_POISON         (1u << 8) /* UFFDIO_POISON, Linux 6.6 */
+#define PAGEMV_HAS_ASYNC_WP       (1u << 9) /* the kernel tracks stores, Linux 6.7 */
 
 /* One mechanism: whether it works here, and what it costs. */
 struct pagemv_mech_caps {

@@ -13,9 +13,11 @@
 
 #include <pagemv/base.h>
 #include <pagemv/caps.h>
+#include <pagemv/fault.h>
 #include <pagemv/move.h>
 #include <pagemv/region.h>
 #include <pagemv/stats.h>
+#include <pagemv/track.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -30,6 +30,9 @@ struct pagemv_stats {
 	uint64_t strays;          /* see struct pagemv_result */
 	uint64_t unexpected;      /* answers mapped to -EIO */
 	uint64_t moved_by[PAGEMV_MECH_COUNT]; /* bytes that reached dst, by mechanism */
+	uint64_t faults;          /* solved in regions, also those that found the page there */
+	uint64_t filled_bytes;    /* pages that faults and pagemv_populate() brought */
+	uint64_t fill_failures;   /* faults that ended in a signal */
 };
 
 /*

@@ -17,7 +17,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=${top_srcdir:-$here/../..}
 cc=${CC:-gcc}
 must_have=(pagemv_open pagemv_caps pagemv_region_register pagemv_move
-	   pagemv_movev pagemv_relocate pagemv_exchange)
+	   pagemv_movev pagemv_relocate pagemv_exchange pagemv_populate
+	   pagemv_region_unregister_part pagemv_sigbus pagemv_sigbus_install
+	   pagemv_handlers_start)
 
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads that register, move and unregister in memory of their own, on one
- * handle that they share and on handles that come and go: nobody gets in
- * another one's way, and nothing is left behind.
+ * Threads that register, move and unregister in memory of their own, quiet
+ * regions, faulting and tracked ones, whole and part by part, on one handle
+ * that they share and on handles that come and go: nobody gets in another
+ * one's way, and nothing is left behind.
  *
  * PMV_SECONDS: how long each part runs (2 s).
  */
@@ -26,6 +27,7 @@
 struct shared {
 	struct pagemv *pv; /* NULL: each round opens one */
 	enum t_variant_id variant;
+	bool faults;  /* there can be faulting and tracked regions */
 	char *stable; /* a region of pv that stays */
 	bool stop;
 };
@@ -46,20 +48,87 @@ static bool failed(struct worker *w, bool ok, const char *what)
 	return !ok;
 }
 
+/* Of any kind; absent pages of it are not touched. */
+static struct pagemv_region *register_any(struct worker *w, struct pagemv *pv,
+					  void *addr, size_t pages)
+{
+	static const uint32_t kinds[] = { 0, PAGEMV_REGION_FAULTING,
+					  PAGEMV_REGION_TRACKED,
+					  PAGEMV_REGION_FAULTING |
+						  PAGEMV_REGION_TRACKED };
+	struct pagemv_region_opts o = { .size = sizeof(o) };
+	struct pagemv_region *region = NULL;
+
+	if (w->s->faults)
+		o.flags = kinds[t_random_below(&w->random, T_COUNT(kinds))];
+	failed(w,
+	       pagemv_region_register(pv, addr, t_pages(pages), &o, &region,
+				      NULL) == 0,
+	       "register");
+	return region;
+}
+
+/* Ends pages from the middle of a region: they take no pages any more, and
+ * those beside them do. Gives back the region when nothing is left. */
+static void part_by_part(struct worker *w, struct pagemv *pv, char *heap,
+			 char *src)
+{
+	struct pagemv_region *region = register_any(w, pv, heap, PAGES);
+	struct pagemv_result res;
+	bool ended[PAGES] = { false };
+
+	for (size_t i = 0; region != NULL && i < PAGES / 2; i++) {
+		size_t at = t_random_below(&w->random, PAGES);
+		char *page = heap + t_pages(at);
+		int r = pagemv_region_unregister_part(region, page, t_page());
+
+		failed(w, r == (ended[at] ? -EINVAL : 0), "end a page");
+		ended[at] = true;
+		at = t_random_below(&w->random, PAGES);
+		page = heap + t_pages(at);
+		t_fill(src, 5, 1);
+		r = pagemv_move(pv, page, src, t_page(), NULL, &res);
+		failed(w,
+		       r == (ended[at] ? -EINVAL : 0) &&
+			       t_check(r == 0 ? page : src, 5, 1) == NULL,
+		       "move to a part");
+		t_drop(page, 1);
+	}
+	failed(w, pagemv_region_unregister(region) == 0, "unregister parts");
+	t_drop(heap, PAGES);
+	t_drop(src, 1);
+}
+
+/* A region for each page, which go in another order than they came. */
+static void page_by_page(struct worker *w, struct pagemv *pv, char *heap)
+{
+	struct pagemv_region *regions[PAGES] = { NULL };
+	size_t step = 1 + 2 * t_random_below(&w->random, 2); /* 1 or 3 */
+
+	for (size_t i = 0; i < PAGES; i++) {
+		size_t at = i * 5 % PAGES;
+
+		regions[at] = register_any(w, pv, heap + t_pages(at), 1);
+	}
+	for (size_t first = 0; first < step; first++)
+		for (size_t i = first; i < PAGES; i += step)
+			failed(w, pagemv_region_unregister(regions[i]) == 0,
+			       "unregister one of many");
+}
+
 /* Registers, moves in, tries to move out of bounds, unregisters. */
 static void one_region(struct worker *w, struct pagemv *pv, char *heap,
 		       char *src)
 {
 	size_t at = t_random_below(&w->random, PAGES / 2);
 	size_t n = 1 + t_random_below(&w->random, PAGES / 2);
-	struct pagemv_region *region = NULL;
+	struct pagemv_region *region;
 	struct pagemv_result res;
 	int r;
 
 	t_fill_range(src, n, 1 + 1000 * w->index);
-	r = pagemv_region_register(pv, heap + t_pages(at), t_pages(n), NULL,
-				   &region, NULL);
-	if (failed(w, r == 0, "register"))
+	region = register_any(w, pv, heap + t_pages(at), n);
+	if (region == NULL)
 		return;
 	r = pagemv_move(pv, heap + t_pages(at), src, t_pages(n), NULL, &res);
 	failed(w, r == 0, "move");
@@ -117,6 +186,8 @@ static void *work(void *arg)
 			own_handle(w, heap, src);
 		} else {
 			one_region(w, w->s->pv, heap, src);
+			part_by_part(w, w->s->pv, heap, src);
+			page_by_page(w, w->s->pv, heap);
 			stable_region(w);
 		}
 		w->rounds++;
@@ -157,9 +228,13 @@ static void run_workers(struct tap *tap, struct shared *s, const char *name)
 static void run_variant(struct tap *tap, enum t_variant_id variant,
 			const char *shared_name, const char *own_name)
 {
+	struct pagemv_caps caps = { .size = sizeof(caps) };
 	struct shared s = { .variant = variant };
 
 	s.pv = t_open(variant);
+	s.faults = pagemv_caps(s.pv, &caps) == 0 &&
+		   caps.facilities & PAGEMV_HAS_FAULTS &&
+		   caps.facilities & PAGEMV_HAS_QUIET;
 	s.stable = t_map(STABLE);
 	t_register(s.pv, s.stable, STABLE);
 	run_workers(tap, &s, shared_name);

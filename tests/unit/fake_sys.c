@@ -166,15 +166,21 @@ size_t fake_mapped_bytes(void)
 const char *fake_call_name(enum fake_call call)
 {
 	static const char *const names[] = {
-		"none",	       "API",	  "IOC_NEW",  "REGISTER",
-		"UNREGISTER",  "WAKE",	  "MOVE",     "COPY",
-		"SCAN",	       "QUERY",	  "ioctl",    "userfaultfd(user)",
-		"userfaultfd", "discard", "populate", "cold",
-		"madvise",     "open",	  "close",    "read",
-		"pread",       "mmap",	  "mmap at",  "munmap",
-		"mremap",      "mincore", "msync",    "mlock",
-		"munlock",     "uname",	  "getpid",   "yield",
-		"sleep",       "now",	  "any",
+		"none",	       "API",	       "IOC_NEW",
+		"REGISTER",    "UNREGISTER",   "WAKE",
+		"MOVE",	       "COPY",	       "ZEROPAGE",
+		"POISON",      "WRITEPROTECT", "SCAN",
+		"QUERY",       "ioctl",	       "userfaultfd(user)",
+		"userfaultfd", "discard",      "populate",
+		"cold",	       "madvise",      "open",
+		"close",       "read",	       "pread",
+		"mmap",	       "mmap at",      "munmap",
+		"mremap",      "mincore",      "msync",
+		"mlock",       "munlock",      "futex wait",
+		"futex wake",  "poll",	       "eventfd",
+		"write",       "queue signal", "sigaction",
+		"uname",       "getpid",       "yield",
+		"sleep",       "now",	       "any",
 	};
 
 	return names[call];
@@ -255,7 +261,7 @@ static bool shorten(enum fake_call call, void *arg, size_t bytes)
 {
 	struct pmv_uffdio_move *m = arg;
 	struct uffdio_copy *c = arg;
-	struct uffdio_register *r = arg;
+	struct uffdio_range *r = arg; /* first in what the others take */
 
 	switch (call) {
 	case FAKE_MOVE:
@@ -265,7 +271,10 @@ static bool shorten(enum fake_call call, void *arg, size_t bytes)
 		c->len = bytes < c->len ? bytes : c->len;
 		return true;
 	case FAKE_REGISTER:
-		r->range.len = bytes < r->range.len ? bytes : r->range.len;
+	case FAKE_ZERO:
+	case FAKE_POISON:
+	case FAKE_PROTECT:
+		r->len = bytes < r->len ? bytes : r->len;
 		return true;
 	default:
 		return false;
@@ -278,6 +287,10 @@ static void tell(enum fake_call call, void *arg, int64_t count)
 		((struct pmv_uffdio_move *)arg)->move = count;
 	else if (call == FAKE_COPY)
 		((struct uffdio_copy *)arg)->copy = count;
+	else if (call == FAKE_ZERO)
+		((struct uffdio_zeropage *)arg)->zeropage = count;
+	else if (call == FAKE_POISON)
+		((struct pmv_uffdio_poison *)arg)->updated = count;
 }
 
 /* Really does the start of a request, leaving arg as it was given. */
@@ -338,6 +351,12 @@ static enum fake_call ioctl_kind(unsigned long request)
 		return FAKE_MOVE;
 	case UFFDIO_COPY:
 		return FAKE_COPY;
+	case UFFDIO_ZEROPAGE:
+		return FAKE_ZERO;
+	case PMV_UFFDIO_POISON:
+		return FAKE_POISON;
+	case UFFDIO_WRITEPROTECT:
+		return FAKE_PROTECT;
 	case PMV_PAGEMAP_SCAN:
 		return FAKE_SCAN;
 	case PMV_PROCMAP_QUERY:
@@ -357,6 +376,9 @@ static uintptr_t ioctl_address(enum fake_call call, const void *arg)
 	case FAKE_REGISTER:
 	case FAKE_UNREGISTER:
 	case FAKE_WAKE:
+	case FAKE_ZERO:
+	case FAKE_POISON:
+	case FAKE_PROTECT:
 		return ((const struct uffdio_range *)arg)->start;
 	case FAKE_SCAN:
 		return ((const struct pmv_pm_scan *)arg)->start;
@@ -600,6 +622,79 @@ static int fake_munlock(uintptr_t addr, size_t bytes)
 	return pmv_sys_linux.munlock(addr, bytes);
 }
 
+static int fake_futex_wait(const uint32_t *word, uint32_t value,
+			   uint64_t timeout_ns)
+{
+	const struct fake_rule *r =
+		rule_for(FAKE_FUTEX_WAIT, (uintptr_t)word, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.futex_wait(word, value, timeout_ns);
+}
+
+static int fake_futex_wake(const uint32_t *word)
+{
+	const struct fake_rule *r =
+		rule_for(FAKE_FUTEX_WAKE, (uintptr_t)word, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.futex_wake(word);
+}
+
+static int fake_poll(struct pollfd *pollfds, size_t n, int timeout_ms)
+{
+	const struct fake_rule *r = rule_for(FAKE_POLL, 0, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.poll(pollfds, n, timeout_ms);
+}
+
+static int fake_eventfd(void)
+{
+	const struct fake_rule *r = rule_for(FAKE_EVENTFD, 0, NULL);
+
+	if (answers(r))
+		return r->error;
+	return new_fd(pmv_sys_linux.eventfd());
+}
+
+static ssize_t fake_write(int fd, const void *buf, size_t bytes)
+{
+	const struct fake_rule *r = rule_for(FAKE_WRITE, 0, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.write(fd, buf, bytes);
+}
+
+static int fake_queue_signal(int tid, int signal, const siginfo_t *info)
+{
+	const struct fake_rule *r = rule_for(FAKE_QUEUE_SIGNAL, 0, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.queue_signal(tid, signal, info);
+}
+
+static int fake_sigaction(int signal, const struct sigaction *action,
+			  struct sigaction *old)
+{
+	const struct fake_rule *r = rule_for(FAKE_SIGACTION, 0, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.sigaction(signal, action, old);
+}
+
+/* Neither counted nor refused. */
+static int fake_gettid(void)
+{
+	return pmv_sys_linux.gettid();
+}
+
 static int fake_getpid(void)
 {
 	fake.count[FAKE_GETPID]++;
@@ -649,7 +744,15 @@ const struct pmv_sys fake_sys = {
 	.mlock_on_fault = fake_mlock_on_fault,
 	.munlock = fake_munlock,
 	.mincore = fake_mincore,
+	.futex_wait = fake_futex_wait,
+	.futex_wake = fake_futex_wake,
+	.poll = fake_poll,
+	.eventfd = fake_eventfd,
+	.write = fake_write,
+	.queue_signal = fake_queue_signal,
+	.sigaction = fake_sigaction,
 	.getpid = fake_getpid,
+	.gettid = fake_gettid,
 	.uname = fake_uname,
 	.yield = fake_yield,
 	.sleep_ns = fake_sleep_ns,

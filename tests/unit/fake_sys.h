@@ -36,8 +36,11 @@ enum fake_call {
 	FAKE_WAKE,
 	FAKE_MOVE,
 	FAKE_COPY,
-	FAKE_SCAN,  /* PAGEMAP_SCAN */
-	FAKE_QUERY, /* PROCMAP_QUERY */
+	FAKE_ZERO,    /* UFFDIO_ZEROPAGE */
+	FAKE_POISON,  /* UFFDIO_POISON */
+	FAKE_PROTECT, /* UFFDIO_WRITEPROTECT */
+	FAKE_SCAN,    /* PAGEMAP_SCAN */
+	FAKE_QUERY,   /* PROCMAP_QUERY */
 	FAKE_OTHER_IOCTL,
 	FAKE_UFFD_USER, /* userfaultfd(UFFD_USER_MODE_ONLY) */
 	FAKE_UFFD_FULL, /* userfaultfd() without it */
@@ -57,6 +60,13 @@ enum fake_call {
 	FAKE_MSYNC,
 	FAKE_MLOCK,
 	FAKE_MUNLOCK,
+	FAKE_FUTEX_WAIT,
+	FAKE_FUTEX_WAKE,
+	FAKE_POLL,
+	FAKE_EVENTFD,
+	FAKE_WRITE,
+	FAKE_QUEUE_SIGNAL,
+	FAKE_SIGACTION,
 	FAKE_UNAME,
 	FAKE_KINDS, /* the kinds above can fail */
 	FAKE_GETPID = FAKE_KINDS,
@@ -77,7 +87,7 @@ struct fake_rule {
 	unsigned int nth;
 	unsigned int times;
 	/* Only calls about this: open(), a path that begins so; others, this
-	 * address (MOVE, COPY: dst; mremap: src). */
+	 * address (MOVE, COPY: dst; mremap: src; futex: the word). */
 	const char *path;
 	uintptr_t at;
 	/* What happens: before() first; then so many bytes from the start

@@ -11,10 +11,15 @@
 #include "proc.h"
 #include "rawuffd.h"
 #include "t.h"
+#include "uffd.h"
 #include "uffd_uapi.h"
 
 #define RANGES 4096
 #define FDS    16
+/* As Linux 5.7; but no faults are played, only their registration. */
+#define FEATURES                                                              \
+	(PMV_UFFD_EVENT_FORK | PMV_UFFD_EVENT_REMAP | PMV_UFFD_EVENT_REMOVE | \
+	 PMV_UFFD_EVENT_UNMAP | PMV_UFFD_SIGBUS | PMV_UFFD_THREAD_ID)
 
 struct range {
 	int fd;
@@ -220,6 +225,26 @@ static int play_copy(int fd, struct uffdio_copy *c)
 	return rc;
 }
 
+static int zero_page(int fd, uintptr_t dst, uintptr_t src)
+{
+	(void)src;
+	if (!registered(fd, dst, dst + t_page()))
+		return -ENOENT;
+	if (t_present((void *)dst))
+		return -EEXIST;
+	memset((void *)dst, 0, t_page());
+	return 0;
+}
+
+static int play_zero(int fd, struct uffdio_zeropage *z)
+{
+	int64_t told;
+	int rc = pages(zero_page, fd, z->range.start, 0, z->range.len, &told);
+
+	z->zeropage = told;
+	return rc;
+}
+
 static int play_unregister(int fd, const struct uffdio_range *range)
 {
 	(void)fd;
@@ -231,7 +256,7 @@ int fake_uffd_ioctl(int fd, unsigned long request, void *arg)
 {
 	switch (request) {
 	case UFFDIO_API:
-		((struct uffdio_api *)arg)->features = 0;
+		((struct uffdio_api *)arg)->features = FEATURES;
 		return 0;
 	case UFFDIO_REGISTER:
 		return play_register(fd, arg);
@@ -243,6 +268,8 @@ int fake_uffd_ioctl(int fd, unsigned long request, void *arg)
 		return play_move(fd, arg);
 	case UFFDIO_COPY:
 		return play_copy(fd, arg);
+	case UFFDIO_ZEROPAGE:
+		return play_zero(fd, arg);
 	default:
 		return -EINVAL;
 	}

@@ -463,6 +463,7 @@ Test(mover_copy, held_pages_are_taken_by_mremap)
 	struct pmv_span span = { .dst = (uintptr_t)s.heap,
 				 .src = (uintptr_t)s.src,
 				 .len = t_page(),
+				 .uffd = s.pv->uffd,
 				 .stray = &stray };
 	struct pmv_step did;
 

@@ -9,6 +9,7 @@ static struct pmv_step step(struct scene *s, size_t pages)
 	struct pmv_span span = { .dst = (uintptr_t)s->heap,
 				 .src = (uintptr_t)s->src,
 				 .len = t_pages(pages),
+				 .uffd = s->pv->uffd,
 				 .stray = &stray };
 
 	return pmv_mover_move.step(s->pv, &span);

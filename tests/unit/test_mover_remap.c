@@ -13,6 +13,7 @@ static struct pmv_step step(struct scene *s, uint32_t flags)
 {
 	struct pmv_stray stray = { 0 };
 	struct pmv_span span = { .dst = (uintptr_t)s->heap,
+				 .uffd = s->pv->uffd,
 				 .src = (uintptr_t)s->src,
 				 .len = t_pages(s->pages),
 				 .flags = flags,

@@ -168,6 +168,7 @@ static const int errno_of[PAGEMV_REASON_COUNT] = {
 	[PAGEMV_REASON_DISABLED] = -EOPNOTSUPP,
 	[PAGEMV_REASON_NO_PROC] = -EOPNOTSUPP,
 	[PAGEMV_REASON_UNEXPECTED] = -EIO,
+	[PAGEMV_REASON_REPLACED] = -EINVAL,
 };
 
 Test(policy, every_reason_has_its_errno)

@@ -2,9 +2,13 @@
 #include "region.h"
 
 #include "fake_malloc.h"
+#include "fake_uffd.h"
+#include "forks.h"
 #include "scene.h"
 #include "slow.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -182,7 +186,7 @@ Test(region, arguments_are_checked)
 	cr_expect(pagemv_region_register(pv, area, t_page(), NULL, NULL,
 					 &why) == -EINVAL);
 	cr_expect(why == PAGEMV_REASON_BAD_OPTIONS);
-	opts.flags = 1;
+	opts.flags = PAGEMV_REGION_FLAGS_ALL + 1;
 	cr_expect(pagemv_region_register(pv, area, t_page(), &opts, &r, &why) ==
 		  -EINVAL);
 	opts.flags = 0;
@@ -293,11 +297,12 @@ Test(region, allocation_and_registration_may_both_fail)
 	struct pagemv *pv = scene_handle(NULL);
 	char *area = t_map(4);
 
-	for (unsigned int i = 1; i < 5; i++) {
+	for (unsigned int i = 1; i < 6; i++) {
 		fake_refuse(FAKE_REGISTER, -EBUSY);
 		fake_malloc_fail(i);
-		expect_refused(pv, area, t_pages(4), i < 3 ? -ENOMEM : -EBUSY,
-			       i < 3 ? PAGEMV_REASON_NO_MEMORY
+		/* The region, and of the table its root and a leaf. */
+		expect_refused(pv, area, t_pages(4), i < 4 ? -ENOMEM : -EBUSY,
+			       i < 4 ? PAGEMV_REASON_NO_MEMORY
 				     : PAGEMV_REASON_FOREIGN_UFFD);
 		fake_malloc_fail(0);
 		fake_behave();
@@ -458,5 +463,793 @@ Test(region, forks_are_counted_as_long_as_they_run)
 	cr_assert(waitpid(pid, &status, 0) == pid);
 	cr_expect(status == 0, "in the child");
 	cr_expect(pmv_forks() == before + 2);
+	pagemv_close(pv);
+}
+
+/* ---- faulting and tracked regions ---- */
+
+static int fill_zeros(void *arg, const struct pagemv_fill *fill)
+{
+	(void)arg;
+	(void)fill;
+	return PAGEMV_FILL_ZEROS;
+}
+
+static void *from_nowhere(void *arg, void *dst)
+{
+	(void)arg;
+	(void)dst;
+	return NULL;
+}
+
+static struct pagemv_region_opts region_opts(uint32_t flags)
+{
+	return (struct pagemv_region_opts){
+		.size = sizeof(struct pagemv_region_opts), .flags = flags
+	};
+}
+
+static struct pagemv_region *register_opts(struct pagemv *pv, void *addr,
+					   size_t pages,
+					   const struct pagemv_region_opts *o)
+{
+	struct pagemv_region *r = NULL;
+	enum pagemv_reason why = PAGEMV_REASON_COUNT;
+	int rc = pagemv_region_register(pv, addr, t_pages(pages), o, &r, &why);
+
+	cr_assert(rc == 0, "%d: %s", rc, pagemv_reason_string(why));
+	return r;
+}
+
+static struct pagemv_region *register_faulting(struct pagemv *pv, void *addr,
+					       size_t pages)
+{
+	const struct pagemv_region_opts o = region_opts(PAGEMV_REGION_FAULTING);
+
+	return register_opts(pv, addr, pages, &o);
+}
+
+static int try_opts(struct pagemv *pv, void *addr,
+		    const struct pagemv_region_opts *o)
+{
+	struct pagemv_region *r = NULL;
+	enum pagemv_reason why = PAGEMV_REASON_COUNT;
+	int rc = pagemv_region_register(pv, addr, t_pages(4), o, &r, &why);
+
+	cr_expect((why == PAGEMV_REASON_BAD_OPTIONS) == (rc == -EINVAL),
+		  "%d: %s", rc, pagemv_reason_string(why));
+	if (rc == 0)
+		cr_expect(pagemv_region_unregister(r) == 0);
+	return rc;
+}
+
+#define FAULTING PAGEMV_REGION_FAULTING
+#define TRACKED	 PAGEMV_REGION_TRACKED
+#define EVENTS	 PAGEMV_REGION_EVENTS
+#define THREADS	 PAGEMV_DELIVERY_THREADS
+
+Test(region, options_that_make_no_sense_are_refused)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	const size_t page = t_page();
+	const struct pagemv_region_opts bad[] = {
+		{ .flags = PAGEMV_REGION_FLAGS_ALL + 1 },
+		{ .flags = EVENTS },
+		{ .flags = PAGEMV_REGION_AROUND_FIXED },
+		{ .delivery = THREADS },
+		{ .source = PAGEMV_SOURCE_ZERO, .around_pages = 2 },
+		{ .arg = pv },
+		{ .flags = TRACKED, .around_pages = 1 },
+		{ .flags = TRACKED,
+		  .source = PAGEMV_SOURCE_CALLBACK,
+		  .fill = fill_zeros },
+		{ .flags = TRACKED | PAGEMV_REGION_AROUND_FIXED },
+		{ .flags = FAULTING | EVENTS },
+		{ .flags = FAULTING | PAGEMV_REGION_INHERIT,
+		  .delivery = THREADS },
+		{ .flags = FAULTING, .reserved = 1 },
+		{ .flags = FAULTING, .delivery = PAGEMV_DELIVERY_COUNT },
+		{ .flags = FAULTING, .source = PAGEMV_SOURCE_COUNT },
+		{ .flags = FAULTING, .around_pages = PAGEMV_AROUND_MAX + 1 },
+		{ .flags = FAULTING, .source = PAGEMV_SOURCE_CALLBACK },
+		{ .flags = FAULTING, .fill = fill_zeros },
+		{ .flags = FAULTING, .relocate = from_nowhere },
+		{ .flags = FAULTING, .source = PAGEMV_SOURCE_RANGE },
+		{ .flags = FAULTING,
+		  .source = PAGEMV_SOURCE_RANGE,
+		  .src_off_bytes = 1 },
+		{ .flags = FAULTING,
+		  .source = PAGEMV_SOURCE_RANGE,
+		  .src_off_bytes = (intptr_t)page,
+		  .relocate = from_nowhere },
+		{ .flags = FAULTING, .src_off_bytes = (intptr_t)page },
+		{ .flags = FAULTING, .fd = 3 },
+		{ .flags = FAULTING, .fd_off_bytes = page },
+		{ .flags = FAULTING, .source = PAGEMV_SOURCE_FILE, .fd = -1 },
+		{ .flags = FAULTING,
+		  .source = PAGEMV_SOURCE_FILE,
+		  .fd_off_bytes = UINT64_MAX / 2 - page },
+	};
+	char *area = t_map(4);
+
+	for (size_t i = 0; i < T_COUNT(bad); i++) {
+		struct pagemv_region_opts o = bad[i];
+
+		o.size = sizeof(o);
+		cr_expect(try_opts(pv, area, &o) == -EINVAL, "options %zu", i);
+	}
+	cr_expect(!holds(pv, area, 1));
+	cr_expect(!pmv_faulting(pv), "nothing has been registered");
+	pagemv_close(pv);
+}
+
+Test(region, options_that_make_sense_are_taken)
+{
+	const intptr_t page = (intptr_t)t_page();
+	const struct pagemv_region_opts good[] = {
+		{ .flags = 0 },
+		{ .flags = TRACKED },
+		{ .flags = TRACKED, .delivery = THREADS },
+		{ .flags = TRACKED | EVENTS, .delivery = THREADS },
+		{ .flags = FAULTING },
+		{ .flags = FAULTING | TRACKED },
+		{ .flags = FAULTING, .delivery = THREADS, .fd = -1 },
+		{ .flags = FAULTING | EVENTS, .delivery = THREADS },
+		{ .flags = FAULTING | PAGEMV_REGION_AROUND_FIXED,
+		  .around_pages = PAGEMV_AROUND_MAX },
+		{ .flags = FAULTING,
+		  .source = PAGEMV_SOURCE_CALLBACK,
+		  .fill = fill_zeros,
+		  .arg = (void *)1 },
+		{ .flags = FAULTING,
+		  .source = PAGEMV_SOURCE_RANGE,
+		  .src_off_bytes = -16 * page },
+		{ .flags = FAULTING,
+		  .source = PAGEMV_SOURCE_RANGE,
+		  .relocate = from_nowhere },
+		{ .flags = FAULTING,
+		  .source = PAGEMV_SOURCE_FILE,
+		  .fd = 0,
+		  .fd_off_bytes = 12345 },
+	};
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(4);
+
+	if (!pmv_has(pv, PAGEMV_HAS_FAULTS))
+		cr_skip_test("userfaultfd is played here");
+	for (size_t i = 0; i < T_COUNT(good); i++) {
+		struct pagemv_region_opts o = good[i];
+
+		o.size = sizeof(o);
+		cr_expect(try_opts(pv, area, &o) == 0, "options %zu", i);
+	}
+	pagemv_close(pv);
+	cr_expect(fake_open_fds() == 0 && fake_mapped_bytes() == 0);
+}
+
+Test(region, a_longer_struct_must_end_in_zeros)
+{
+	struct {
+		struct pagemv_region_opts o;
+		uint64_t more;
+	} opts = { { .size = sizeof(opts) }, 0 };
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(4);
+	struct pagemv_region *r;
+
+	cr_expect(try_opts(pv, area, &opts.o) == 0);
+	opts.more = 1;
+	cr_expect(pagemv_region_register(pv, area, t_pages(4), &opts.o, &r,
+					 NULL) == -E2BIG);
+	opts.o.size = 0;
+	cr_expect(try_opts(pv, area, &opts.o) == -EINVAL);
+	pagemv_close(pv);
+}
+
+Test(region, without_userfaultfd_faulting_is_refused)
+{
+	static const struct way no_uffd = {
+		"", PAGEMV_OPEN_NO_UFFD, 0, 0, 0, 0
+	};
+	struct pagemv_region_opts o = region_opts(FAULTING);
+	struct pagemv *pv = scene_handle(&no_uffd);
+	char *area = t_map(4);
+	struct pagemv_region *r;
+	enum pagemv_reason why;
+
+	cr_expect(pagemv_region_register(pv, area, t_pages(4), &o, &r, &why) ==
+		  -EOPNOTSUPP);
+	cr_expect(why == PAGEMV_REASON_DISABLED, "%s",
+		  pagemv_reason_string(why));
+	o.flags = TRACKED;
+	cr_expect(pagemv_region_register(pv, area, t_pages(4), &o, &r, &why) ==
+		  -EOPNOTSUPP);
+	cr_expect(!holds(pv, area, 1));
+	pagemv_close(pv);
+}
+
+Test(region, what_a_faulting_one_needs_may_be_missing)
+{
+	static const struct {
+		enum fake_call call;
+		int answer, error;
+		enum pagemv_reason reason;
+	} cases[] = {
+		{ FAKE_API, -EPERM, -EOPNOTSUPP, PAGEMV_REASON_NOT_PERMITTED },
+		{ FAKE_UFFD_USER, -EMFILE, -EMFILE, PAGEMV_REASON_NO_MEMORY },
+		{ FAKE_UFFD_USER, -ENFILE, -ENFILE, PAGEMV_REASON_NO_MEMORY },
+		{ FAKE_MMAP, -ENOMEM, -ENOMEM, PAGEMV_REASON_NO_MEMORY },
+		{ FAKE_REGISTER, -EBUSY, -EBUSY, PAGEMV_REASON_FOREIGN_UFFD },
+		{ FAKE_REGISTER, -ENOMEM, -ENOMEM, PAGEMV_REASON_NO_MEMORY },
+		{ FAKE_REGISTER, -EINVAL, -EIO, PAGEMV_REASON_UNEXPECTED },
+	};
+	const struct pagemv_region_opts o = region_opts(FAULTING);
+	char *area = t_map(4);
+
+	for (size_t i = 0; i < T_COUNT(cases); i++) {
+		struct pagemv *pv = scene_handle(NULL);
+		struct pagemv_region *r;
+		enum pagemv_reason why;
+		int rc;
+
+		fake_refuse(cases[i].call, cases[i].answer);
+		rc = pagemv_region_register(pv, area, t_pages(4), &o, &r, &why);
+		cr_expect(rc == cases[i].error, "case %zu: %d", i, rc);
+		cr_expect(why == cases[i].reason, "case %zu: %s", i,
+			  pagemv_reason_string(why));
+		fake_behave();
+		cr_expect(!holds(pv, area, 1));
+		register_faulting(pv, area, 4);
+		pagemv_close(pv);
+		cr_expect(fake_open_fds() == 0 && fake_mapped_bytes() == 0,
+			  "case %zu leaves something", i);
+	}
+	t_unmap(area, 4);
+}
+
+Test(region, each_is_registered_with_its_own_descriptor)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(12);
+	uintptr_t at = (uintptr_t)area;
+	struct pagemv_region_opts o = region_opts(TRACKED);
+	struct pagemv_region *quiet = scene_register(pv, area, 4), *f, *t;
+	size_t bytes = t_pages(12);
+
+	cr_expect(pmv_region_fd(quiet) == pv->uffd && !pmv_faulting(pv));
+	f = register_faulting(pv, area + t_pages(4), 4);
+	cr_expect(pmv_faulting(pv));
+	o.delivery = THREADS;
+	t = register_opts(pv, area + t_pages(8), 4, &o);
+	cr_expect(pmv_region_fd(f) != pv->uffd && pmv_region_fd(t) >= 0);
+	cr_expect(pmv_region_fd(t) != pmv_region_fd(f));
+	cr_expect(pmv_region_fd_at(pv, at + t_pages(5)) == pmv_region_fd(f));
+	cr_expect(pmv_region_fd_at(pv, at + t_pages(12)) == pv->uffd);
+	cr_expect(pmv_region_arming_at(pv, at + t_page(), &bytes).fd ==
+			  pv->uffd &&
+		  bytes == t_pages(3));
+	bytes = t_page();
+	cr_expect(pmv_region_arming_at(pv, at + t_pages(4), &bytes).fd ==
+			  pmv_region_fd(f) &&
+		  bytes == t_page());
+	cr_expect(pmv_region_has(pv, at, t_pages(5), FAULTING));
+	cr_expect(!pmv_region_has(pv, at, t_pages(4), FAULTING));
+	cr_expect(pmv_region_has(pv, at, t_pages(9), TRACKED));
+	cr_expect(holds(pv, area, 12));
+	pagemv_close(pv);
+}
+
+Test(region, pages_that_are_there_count_as_filled)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(8);
+	struct pagemv_region *r;
+
+	t_fill(area + t_pages(2), 1, 1);
+	t_fill(area + t_pages(7), 2, 1);
+	r = register_faulting(pv, area, 8);
+	for (size_t i = 0; i < 8; i++) {
+		enum pmv_page_state want = i == 2 || i == 7 ? PMV_PAGE_PRESENT
+							    : PMV_PAGE_ABSENT;
+
+		cr_expect(pmv_page_claim(&r->states, i) == want, "page %zu", i);
+		pmv_page_note(&r->states, i, 1, PMV_PAGE_PRESENT);
+		if (want == PMV_PAGE_ABSENT)
+			pmv_page_release(pv->sys, &r->states, i, 1,
+					 PMV_PAGE_ABSENT);
+	}
+	pagemv_close(pv);
+}
+
+Test(region, a_move_into_a_faulting_one_counts_as_well)
+{
+	struct scene s = scene_open(4, NULL);
+	char *area = t_map(8);
+	struct pagemv_region *r = register_faulting(s.pv, area, 8);
+	struct pagemv_result res;
+
+	cr_expect(pagemv_move(s.pv, area + t_page(), s.src, t_pages(4), NULL,
+			      &res) == 0,
+		  "%s", pagemv_reason_string(res.reason));
+	EXPECT_RIGHT(t_check_range(area + t_page(), 4, 1));
+	cr_expect(pmv_page_claim(&r->states, 0) == PMV_PAGE_ABSENT);
+	pmv_page_release(s.pv->sys, &r->states, 0, 1, PMV_PAGE_ABSENT);
+	for (size_t i = 1; i <= 4; i++)
+		cr_expect(pmv_page_claim(&r->states, i) == PMV_PAGE_PRESENT);
+	scene_close(&s);
+}
+
+/* ---- holding ---- */
+
+Test(region, a_fault_holds_its_region)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(8);
+	uintptr_t at = (uintptr_t)area;
+	struct pmv_hold hold = { 0 };
+	struct pagemv_region *r;
+
+	scene_register(pv, area, 4);
+	r = register_faulting(pv, area + t_pages(4), 4);
+	cr_expect(pmv_region_hold(pv, at, &hold) == PMV_HELD_NOT, "quiet");
+	cr_expect(pmv_region_hold(pv, at + t_pages(8), &hold) == PMV_HELD_NOT);
+	cr_expect(pmv_region_hold(pv, at + t_pages(8) - 1, &hold) == PMV_HELD);
+	cr_expect(hold.region == r && hold.extent.first == 0);
+	cr_expect(atomic_load(&r->users) == PMV_USER);
+	cr_expect(pmv_region_still(&hold, at + t_pages(5), t_page()) ==
+		  t_page());
+	pmv_region_put(&hold);
+	cr_expect(atomic_load(&r->users) == 0);
+	atomic_store(&r->users, PMV_ENDING);
+	cr_expect(pmv_region_hold(pv, at + t_pages(4), &hold) ==
+		  PMV_HELD_ENDING);
+	cr_expect(pmv_region_ending(r));
+	atomic_store(&r->users, 0);
+	pagemv_close(pv);
+}
+
+struct slow_fault {
+	struct pagemv *pv;
+	struct pmv_hold hold;
+	atomic_bool done;
+};
+
+static void *finish_slowly(void *arg)
+{
+	struct slow_fault *f = arg;
+
+	t_sleep_ms(50);
+	atomic_store(&f->done, true);
+	pmv_region_put(&f->hold);
+	return NULL;
+}
+
+Test(region, unregistering_waits_for_faults_in_flight)
+{
+	struct slow_fault f = { .pv = scene_handle(NULL) };
+	char *area = t_map(4);
+	struct pagemv_region *r = register_faulting(f.pv, area, 4);
+	pthread_t thread;
+
+	cr_assert(pmv_region_hold(f.pv, (uintptr_t)area, &f.hold) == PMV_HELD);
+	cr_assert(pthread_create(&thread, NULL, finish_slowly, &f) == 0);
+	cr_expect(pagemv_region_unregister(r) == 0);
+	cr_expect(atomic_load(&f.done), "not before it has ended");
+	pthread_join(thread, NULL);
+	pagemv_close(f.pv);
+}
+
+Test(region, closing_waits_for_faults_in_flight)
+{
+	struct slow_fault f = { .pv = scene_handle(NULL) };
+	char *area = t_map(4);
+	pthread_t thread;
+
+	register_faulting(f.pv, area, 4);
+	cr_assert(pmv_region_hold(f.pv, (uintptr_t)area, &f.hold) == PMV_HELD);
+	cr_assert(pthread_create(&thread, NULL, finish_slowly, &f) == 0);
+	pagemv_close(f.pv);
+	cr_expect(atomic_load(&f.done), "not before it has ended");
+	pthread_join(thread, NULL);
+}
+
+Test(region, its_own_callback_cannot_unregister_it)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(8);
+	struct pagemv_region *r = register_faulting(pv, area, 4);
+	struct pagemv_region *other =
+		register_faulting(pv, area + t_pages(4), 4);
+	struct pmv_inside outer = { .region = r }, inner = { .up = &outer };
+
+	inner.region = other;
+	pmv_inside = &inner;
+	cr_expect(pagemv_region_unregister(r) == -EDEADLK);
+	cr_expect(pagemv_region_unregister(other) == -EDEADLK);
+	cr_expect(pagemv_region_unregister_part(r, area, t_page()) == -EDEADLK);
+	cr_expect(holds(pv, area, 8));
+	pmv_inside = &outer;
+	cr_expect(pagemv_region_unregister(other) == 0);
+	pmv_inside = NULL;
+	cr_expect(pagemv_region_unregister(r) == 0);
+	pagemv_close(pv);
+}
+
+/* ---- parts ---- */
+
+Test(region, a_part_ends_and_the_rest_stays)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(10);
+	uintptr_t at = (uintptr_t)area;
+	struct pagemv_region *r = register_faulting(pv, area, 10);
+	struct pmv_hold hold;
+
+	cr_expect(pagemv_region_unregister_part(r, area + t_pages(4),
+						t_pages(2)) == 0);
+	cr_expect(holds(pv, area, 4) && holds(pv, area + t_pages(6), 4));
+	cr_expect(!holds(pv, area + t_pages(4), 1) &&
+		  !holds(pv, area + t_pages(5), 1));
+	cr_expect(area[4 * (ptrdiff_t)t_page()] == 0, "plain memory now");
+	cr_expect(pmv_region_hold(pv, at + t_pages(7), &hold) == PMV_HELD);
+	cr_expect(hold.extent.first == 6 &&
+		  hold.extent.start == at + t_pages(6));
+	pmv_region_put(&hold);
+	/* It may be a region of its own at once. */
+	scene_register(pv, area + t_pages(4), 2);
+	cr_expect(holds(pv, area, 10));
+	cr_expect(pagemv_region_unregister(r) == 0);
+	cr_expect(!holds(pv, area, 1) && holds(pv, area + t_pages(4), 2));
+	cr_expect(!t_mapping_has_flag(area, "um"));
+	cr_expect(!t_mapping_has_flag(area + t_pages(6), "um"));
+	pagemv_close(pv);
+}
+
+Test(region, what_is_no_part_of_it_is_refused)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(12), *at = area + t_pages(4);
+	struct pagemv_region *r = scene_register(pv, at, 4);
+
+	cr_expect(pagemv_region_unregister_part(NULL, at, t_page()) == -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, at + 1, t_page()) ==
+		  -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, at, 1) == -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, at, 0) == -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, at - t_page(), t_page()) ==
+		  -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, at, t_pages(5)) == -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, (void *)-t_page(),
+						t_pages(2)) == -EINVAL);
+	cr_expect(holds(pv, at, 4));
+	cr_expect(pagemv_region_unregister_part(r, at, t_page()) == 0);
+	cr_expect(pagemv_region_unregister_part(r, at, t_page()) == -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, at, t_pages(2)) == -EINVAL);
+	cr_expect(pagemv_region_unregister_part(r, at + t_page(), t_pages(3)) ==
+			  0,
+		  "nothing is left of it");
+	cr_expect(pagemv_region_unregister(r) == 0);
+	pagemv_close(pv);
+}
+
+Test(region, without_memory_a_part_stays)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(10);
+	struct pagemv_region *r = register_faulting(pv, area, 10);
+
+	for (unsigned int i = 1; i < 3; i++) {
+		fake_malloc_fail(i);
+		cr_expect(pagemv_region_unregister_part(r, area + t_pages(4),
+							t_pages(2)) == -ENOMEM);
+		fake_malloc_fail(0);
+		cr_expect(holds(pv, area, 10));
+		cr_expect(fake_is_real() == t_mapping_has_flag(area, "um"));
+	}
+	cr_expect(pagemv_region_unregister_part(r, area + t_pages(4),
+						t_pages(2)) == 0);
+	pagemv_close(pv);
+}
+
+struct filling {
+	struct pagemv *pv;
+	struct pagemv_region *region;
+	atomic_bool done;
+};
+
+static void *fill_slowly(void *arg)
+{
+	struct filling *f = arg;
+
+	t_sleep_ms(50);
+	atomic_store(&f->done, true);
+	pmv_page_release(f->pv->sys, &f->region->states, 5, 1, PMV_PAGE_ABSENT);
+	return NULL;
+}
+
+/* Whoever fills a page of it may still write to what the callback's argument
+ * points to. */
+Test(region, ending_a_part_waits_for_those_who_fill_its_pages)
+{
+	struct filling f = { .pv = scene_handle(NULL) };
+	char *area = t_map(10);
+	pthread_t thread;
+
+	f.region = register_faulting(f.pv, area, 10);
+	cr_assert(pmv_page_claim(&f.region->states, 5) == PMV_PAGE_ABSENT);
+	cr_assert(pmv_page_claim(&f.region->states, 8) == PMV_PAGE_ABSENT);
+	cr_assert(pthread_create(&thread, NULL, fill_slowly, &f) == 0);
+	cr_expect(pagemv_region_unregister_part(f.region, area + t_pages(4),
+						t_pages(2)) == 0);
+	cr_expect(atomic_load(&f.done), "not before page 5 is done");
+	cr_expect(pmv_page_claim(&f.region->states, 5) != PMV_PAGE_ABSENT,
+		  "nobody claims it any more");
+	pthread_join(thread, NULL);
+	pagemv_close(f.pv);
+}
+
+Test(region, a_fault_learns_that_its_page_is_no_part_any_more)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(10);
+	uintptr_t at = (uintptr_t)area;
+	struct pagemv_region *r = register_faulting(pv, area, 10);
+	struct pmv_hold hold;
+
+	cr_assert(pmv_region_hold(pv, at, &hold) == PMV_HELD);
+	cr_expect(pagemv_region_unregister_part(r, area + t_pages(4),
+						t_pages(2)) == 0);
+	cr_expect(!pmv_region_still(&hold, at + t_pages(4), t_page()));
+	cr_expect(pmv_region_still(&hold, at + t_pages(3), t_page()) ==
+		  t_page());
+	cr_expect(pmv_region_still(&hold, at + t_pages(6), t_page()) ==
+		  t_page());
+	atomic_fetch_or(&r->users, PMV_ENDING);
+	cr_expect(!pmv_region_still(&hold, at + t_pages(3), t_page()));
+	atomic_fetch_and(&r->users, ~PMV_ENDING);
+	pmv_region_put(&hold);
+	pagemv_close(pv);
+}
+
+Test(region, places_where_one_has_ended_are_remembered)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(8);
+	uintptr_t at = (uintptr_t)area + t_pages(2);
+	struct pagemv_region *r = register_faulting(pv, area + t_pages(2), 4);
+
+	cr_expect(!pmv_region_ended_at(at));
+	cr_expect(pagemv_region_unregister_part(r, (void *)(at + t_page()),
+						t_page()) == 0);
+	cr_expect(!pmv_region_ended_at(at) &&
+		  pmv_region_ended_at(at + t_page()) &&
+		  !pmv_region_ended_at(at + t_pages(2)));
+	cr_expect(pagemv_region_unregister(r) == 0);
+	cr_expect(pmv_region_ended_at(at) &&
+		  pmv_region_ended_at(at + t_pages(4) - 1));
+	cr_expect(!pmv_region_ended_at(at - 1) &&
+		  !pmv_region_ended_at(at + t_pages(4)));
+	pagemv_close(pv);
+}
+
+Test(region, a_child_can_only_close)
+{
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map(8);
+	struct pagemv_region *r = register_faulting(pv, area, 8);
+	int status = -1;
+	pid_t pid = fork();
+
+	cr_assert(pid >= 0);
+	if (pid == 0) {
+		bool ok = pagemv_region_unregister(r) == -ESRCH &&
+			  pagemv_region_unregister_part(r, area, t_page()) ==
+				  -ESRCH &&
+			  area[0] == 0;
+
+		pagemv_close(pv);
+		_exit(ok ? 0 : 1);
+	}
+	cr_assert(waitpid(pid, &status, 0) == pid);
+	cr_expect(status == 0, "in the child");
+	cr_expect(pagemv_region_unregister(r) == 0);
+	pagemv_close(pv);
+}
+
+/* ---- moves ---- */
+
+static int move_opts(struct pagemv *pv, char *dst, char *src, size_t pages,
+		     const struct way *way, struct pagemv_result *res)
+{
+	const struct pagemv_move_opts o = { .size = sizeof(o),
+					    .flags = way->flags,
+					    .mechanism = way->mechanism };
+
+	return pagemv_move(pv, dst, src, t_pages(pages), &o, res);
+}
+
+/* Quiet, faulting, tracked, and quiet again: a move crosses all of them. */
+Test(region, a_move_crosses_regions_of_all_kinds)
+{
+	for (size_t i = 0; i < n_ways; i++) {
+		const struct way *way = &ways[i];
+		struct pagemv *pv;
+		char *area, *src;
+		struct pagemv_region_opts o = region_opts(TRACKED);
+		struct pagemv_result res;
+		int rc;
+
+		if (way->open_flags & PAGEMV_OPEN_NO_UFFD)
+			continue;
+		pv = scene_handle(way);
+		area = t_map(16);
+		src = t_map(16);
+		t_fill_range(src, 16, 1);
+		scene_register(pv, area, 4);
+		register_faulting(pv, area + t_pages(4), 4);
+		register_opts(pv, area + t_pages(8), 4, &o);
+		scene_register(pv, area + t_pages(12), 4);
+		rc = move_opts(pv, area, src, 16, way, &res);
+		EXPECT_SANE(rc, &res, t_pages(16));
+		if (way->mechanism == PAGEMV_MECH_REMAP) {
+			EXPECT_STOPPED(rc, &res, -EOPNOTSUPP,
+				       PAGEMV_REASON_NO_MECHANISM);
+			EXPECT_RIGHT(t_check_range(src, 16, 1));
+		} else {
+			cr_expect(rc == 0, "%s: %s", way->name,
+				  pagemv_reason_string(res.reason));
+			EXPECT_RIGHT(t_check_range(area, 16, 1));
+			EXPECT_RIGHT(t_check_absent(src, 16));
+		}
+		pagemv_close(pv);
+		t_unmap(area, 16);
+		t_unmap(src, 16);
+	}
+}
+
+/* The kernel says EINVAL to the whole. */
+Test(region, a_move_crosses_mappings_of_a_faulting_one)
+{
+	struct scene s = scene_open(8, NULL);
+	char *area = t_map(8);
+	struct pagemv_result res;
+
+	register_faulting(s.pv, area, 8);
+	t_split_mapping(area, 3);
+	t_split_mapping(s.src, 5);
+	cr_expect(pagemv_move(s.pv, area, s.src, t_pages(8), NULL, &res) == 0,
+		  "%s", pagemv_reason_string(res.reason));
+	EXPECT_RIGHT(t_check_range(area, 8, 1));
+	EXPECT_RIGHT(t_check_absent(s.src, 8));
+	scene_close(&s);
+}
+
+Test(region, nothing_moves_where_a_range_goes_on_beyond_its_region)
+{
+	struct scene s = scene_open(8, NULL);
+	char *area = t_map(12);
+	struct pagemv_result res;
+	int rc;
+
+	register_faulting(s.pv, area, 4);
+	rc = pagemv_move(s.pv, area, s.src, t_pages(8), NULL, &res);
+	EXPECT_STOPPED(rc, &res, -EINVAL, PAGEMV_REASON_NOT_REGISTERED);
+	EXPECT_RIGHT(t_check_range(s.src, 8, 1));
+	scene_close(&s);
+}
+
+Test(region, pages_leave_a_faulting_one_and_are_exchanged_with_it)
+{
+	struct scene s = scene_open(4, NULL);
+	char *area = t_map(4);
+	struct pagemv_result res;
+
+	register_faulting(s.pv, area, 4);
+	cr_expect(pagemv_move(s.pv, area, s.src, t_pages(4), NULL, &res) == 0);
+	cr_expect(pagemv_move(s.pv, s.heap, area, t_pages(4), NULL, &res) == 0);
+	EXPECT_RIGHT(t_check_range(s.heap, 4, 1));
+	EXPECT_RIGHT(t_check_absent(area, 4));
+	t_fill_range(s.src, 4, 11);
+	cr_expect(pagemv_move(s.pv, area, s.src, t_pages(4), NULL, &res) == 0);
+	cr_expect(pagemv_exchange(s.pv, s.heap, area, t_pages(4), NULL, &res) ==
+			  0,
+		  "%s", pagemv_reason_string(res.reason));
+	EXPECT_RIGHT(t_check_range(s.heap, 4, 11));
+	EXPECT_RIGHT(t_check_range(area, 4, 1));
+	scene_close(&s);
+}
+
+/* Copied, and dst fills up meanwhile: pages go back to where they were, which
+ * is a faulting region. */
+Test(region, pages_that_are_refused_go_back_to_a_faulting_one)
+{
+	static const struct way copy = {
+		"", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE), 0, 0, 0
+	};
+	struct scene s = scene_open(4, &copy);
+	char *area = t_map(4);
+	struct pagemv_result res;
+	int rc;
+
+	register_faulting(s.pv, area, 4);
+	cr_assert(pagemv_move(s.pv, area, s.src, t_pages(4), NULL, &res) == 0);
+	fake_add((struct fake_rule){ .call = FAKE_COPY,
+				     .at = (uintptr_t)s.heap,
+				     .times = FAKE_EVER,
+				     .error = -EEXIST,
+				     .tell = true,
+				     .told = -EEXIST });
+	rc = pagemv_move(s.pv, s.heap, area, t_pages(4), NULL, &res);
+	cr_expect(rc == -EEXIST, "%d", rc);
+	EXPECT_SANE(rc, &res, t_pages(4));
+	EXPECT_RIGHT(t_check_range(area, 4, 1));
+	cr_expect(!res.stray);
+	fake_behave();
+	scene_close(&s);
+}
+
+Test(region, another_mapping_over_a_faulting_one_is_named)
+{
+	struct scene s = scene_open(4, NULL);
+	char *area = t_map(8);
+	struct pagemv_result res;
+	int rc;
+
+	register_faulting(s.pv, area, 8);
+	if (!fake_is_real())
+		fake_uffd_gone((uintptr_t)area + t_pages(2), t_pages(4));
+	cr_assert(mmap(area + t_pages(2), t_pages(4), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		       0) != MAP_FAILED);
+	rc = pagemv_move(s.pv, area + t_pages(2), s.src, t_pages(4), NULL,
+			 &res);
+	EXPECT_STOPPED(rc, &res, -EINVAL, PAGEMV_REASON_REPLACED);
+	EXPECT_RIGHT(t_check_range(s.src, 4, 1));
+	scene_close(&s);
+}
+
+Test(region, somebody_elses_userfaultfd_there_is_named)
+{
+	struct scene s = scene_open(4, NULL);
+	struct pagemv *other = scene_handle(NULL);
+	char *area = t_map(4);
+	struct pagemv_result res;
+	int rc;
+
+	if (!fake_is_real())
+		cr_skip_test("userfaultfd is played here");
+	register_faulting(s.pv, area, 4);
+	cr_assert(mmap(area, t_pages(4), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		       0) != MAP_FAILED);
+	scene_register(other, area, 4);
+	rc = pagemv_move(s.pv, area, s.src, t_pages(4), NULL, &res);
+	EXPECT_STOPPED(rc, &res, -EBUSY, PAGEMV_REASON_FOREIGN_UFFD);
+	EXPECT_RIGHT(t_check_range(s.src, 4, 1));
+	pagemv_close(other);
+	scene_close(&s);
+}
+
+#define HUNDRED_THOUSAND 100000
+
+/* In one mapping, beside each other. */
+Test(region, a_hundred_thousand_are_registered_in_seconds, .timeout = 180)
+{
+	static struct pagemv_region *regions[HUNDRED_THOUSAND];
+	struct pagemv *pv = scene_handle(NULL);
+	char *area = t_map_at(HUNDRED_THOUSAND, t_page(), 0, false);
+	uint64_t begun, ns;
+
+	if (!fake_is_real())
+		cr_skip_test("userfaultfd is played here");
+	begun = t_now_ns();
+	for (size_t i = 0; i < HUNDRED_THOUSAND; i++)
+		regions[i] = register_faulting(pv, area + t_pages(i), 1);
+	ns = t_now_ns() - begun;
+	printf("# %lu ns to register one\n",
+	       (unsigned long)(ns / HUNDRED_THOUSAND));
+	cr_expect(ns / HUNDRED_THOUSAND < 200000ul * t_slow());
+	for (size_t i = 0; i < 1000; i++)
+		cr_expect(pagemv_region_unregister(regions[97 * i]) == 0);
 	pagemv_close(pv);
 }
