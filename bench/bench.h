@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The benches behind `pagemv bench NAME`. A bench is one row of the table in
- * bench.c; what several of them need stands in files of its own: samples,
- * progress, interrupt, pair, neighbour, rawuffd, plot.
+ * bench.c; what several of them need stands in files of its own: about,
+ * args, child, interrupt, json, neighbour, output, pair, plot, progress,
+ * rawuffd, samples, text, thread.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -21,6 +22,7 @@ extern const size_t bench_count;
 
 const struct bench *bench_find(const char *name);
 
+int bench_fault(int argc, char **argv);
 int bench_move(int argc, char **argv);
 
 #endif /* BENCH_BENCH_H */

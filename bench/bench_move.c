@@ -2,22 +2,18 @@
 /*
  * pagemv bench move: the options, and what is measured in which order.
  */
+#include "args.h"
 #include "bench.h"
 #include "host.h"
 #include "interrupt.h"
 #include "move_row.h"
-#include "plot.h"
 #include "samples.h"
 #include "tool.h"
 
 #include <argp.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
 
 #define MAX_SIZES	   16
 #define DEFAULT_SECONDS	   150
@@ -37,9 +33,7 @@ enum key {
 };
 
 struct options {
-	bool json;
-	const char *json_path; /* NULL: standard output */
-	const char *plot_path;
+	struct bench_output output;
 	bool quick;
 	bool crossover;
 	bool calibrate;
@@ -69,18 +63,6 @@ static const struct argp_option argp_options[] = {
 	{ 0 },
 };
 
-static double parse_number(struct argp_state *state, const char *what,
-			   const char *text)
-{
-	char *end;
-	double value = strtod(text, &end);
-
-	if (end == text || *end || !(value > 0) || value > 1e6)
-		argp_error(state, "%s: '%s' is not a number above 0", what,
-			   text);
-	return value;
-}
-
 static void parse_methods(struct argp_state *state, struct options *options,
 			  char *list)
 {
@@ -104,7 +86,8 @@ static void parse_sizes(struct argp_state *state, struct options *options,
 
 	for (char *text = strtok_r(list, ",", &rest); text;
 	     text = strtok_r(NULL, ",", &rest)) {
-		size_t pages = (size_t)parse_number(state, "--sizes", text);
+		size_t pages =
+			(size_t)bench_args_number(state, "--sizes", text);
 
 		if (pages & (pages - 1))
 			argp_error(state, "--sizes: %zu is not a power of two",
@@ -115,28 +98,16 @@ static void parse_sizes(struct argp_state *state, struct options *options,
 	}
 }
 
-/* "--json FILE" is as good as "--json=FILE". */
-static void parse_json(struct argp_state *state, struct options *options,
-		       const char *arg)
-{
-	options->json = true;
-	if (!arg && state->next < state->argc &&
-	    (state->argv[state->next][0] != '-' ||
-	     !state->argv[state->next][1]))
-		arg = state->argv[state->next++];
-	options->json_path = arg && strcmp(arg, "-") ? arg : NULL;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
 	switch (key) {
 	case KEY_JSON:
-		parse_json(state, options, arg);
+		bench_args_json(state, &options->output, arg);
 		return 0;
 	case KEY_PLOT:
-		options->plot_path = arg;
+		options->output.plot_path = arg;
 		return 0;
 	case KEY_QUICK:
 		options->quick = true;
@@ -146,10 +117,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_MAX_MIB:
 		options->max_mib =
-			(size_t)parse_number(state, "--max-mib", arg);
+			(size_t)bench_args_number(state, "--max-mib", arg);
 		return 0;
 	case KEY_TIME:
-		options->seconds = parse_number(state, "--time", arg);
+		options->seconds = bench_args_number(state, "--time", arg);
 		return 0;
 	case KEY_METHODS:
 		parse_methods(state, options, arg);
@@ -209,48 +180,6 @@ static void choose_sizes(struct options *options, size_t page_bytes)
 	options->sizes = kept;
 }
 
-/* Better known before some minutes of measuring than after. */
-static bool outputs_ready(const struct options *options)
-{
-	const char *path[] = { options->json_path, options->plot_path };
-
-	for (int i = 0; i < 2; i++) {
-		bool existed = path[i] && !access(path[i], F_OK);
-		FILE *file = path[i] ? fopen(path[i], "ae") : NULL;
-
-		if (path[i] && !file) {
-			fprintf(stderr, "pagemv: %s: %s\n", path[i],
-				strerror(errno));
-			return false;
-		}
-		if (file)
-			fclose(file);
-		if (file && !existed)
-			unlink(path[i]);
-	}
-	return true;
-}
-
-static void describe(struct bench_results *results, int argc, char **argv)
-{
-	time_t now = time(NULL);
-	struct utsname uts;
-	size_t used = 0;
-	struct tm utc;
-
-	gmtime_r(&now, &utc);
-	strftime(results->date, sizeof(results->date), "%Y-%m-%dT%H:%M:%SZ",
-		 &utc);
-	if (!uname(&uts))
-		snprintf(results->kernel, sizeof(results->kernel), "%.71s",
-			 uts.release);
-	host_cpu_model(results->cpu, sizeof(results->cpu));
-	for (int i = 0; i < argc && used < sizeof(results->command); i++)
-		used += (size_t)snprintf(results->command + used,
-					 sizeof(results->command) - used,
-					 "%s%s", i ? " " : "", argv[i]);
-}
-
 static void calibrate(struct bench_results *results,
 		      struct bench_backend *backend)
 {
@@ -258,13 +187,13 @@ static void calibrate(struct bench_results *results,
 
 	results->calibrated = !rc;
 	if (rc)
-		bench_results_note(results,
-				   "calibrating failed (%s), auto "
-				   "chooses by built-in costs",
-				   pagemv_strerror(rc));
+		bench_about_note(&results->about,
+				 "calibrating failed (%s), auto "
+				 "chooses by built-in costs",
+				 pagemv_strerror(rc));
 	else
-		bench_results_note(results, "the library was calibrated "
-					    "before measuring");
+		bench_about_note(&results->about, "the library was calibrated "
+						  "before measuring");
 	pagemv_caps(backend->pv, &backend->caps);
 }
 
@@ -364,9 +293,9 @@ static void measure(struct bench_run *run, const struct options *options)
 	bench_cpus_choose(&cpus);
 	busy_max = cpus.other >= 0;
 	if (!busy_max)
-		bench_results_note(run->results,
-				   "there is one CPU: rows with "
-				   "a busy neighbour are left out");
+		bench_about_note(&run->results->about,
+				 "there is one CPU: rows with "
+				 "a busy neighbour are left out");
 	run->rows = options->sizes * (size_t)((thp_max + 1) * (busy_max + 1));
 	for (int thp = 0; thp <= thp_max; thp++)
 		for (int busy = 0; busy <= busy_max; busy++) {
@@ -376,65 +305,23 @@ static void measure(struct bench_run *run, const struct options *options)
 			measure_block(run, options, thp, busy, end_ns);
 			bench_neighbour_stop(&run->neighbour);
 		}
-	run->results->interrupted = bench_interrupted();
-	run->results->seconds = (double)(bench_now_ns() - start_ns) / 1e9;
+	run->results->about.interrupted = bench_interrupted();
+	run->results->about.seconds = (double)(bench_now_ns() - start_ns) / 1e9;
 }
 
-static int write_json(const struct options *options,
-		      const struct bench_results *results)
-{
-	FILE *file = stdout;
-	int rc;
-
-	if (options->json_path)
-		file = fopen(options->json_path, "we");
-	rc = file ? bench_move_json(results, file, options->crossover) : -errno;
-	if (options->json_path && file && fclose(file) && !rc)
-		rc = -errno;
-	if (rc)
-		fprintf(stderr, "pagemv: writing %s: %s\n",
-			options->json_path ? options->json_path : "JSON",
-			strerror(-rc));
-	return rc;
-}
-
-static int draw(const struct options *options,
-		const struct bench_results *results)
-{
-	int rc;
-
-	if (!bench_plot_available()) {
-		fprintf(stderr,
-			"pagemv: cannot draw %s: gnuplot is not "
-			"installed (Debian: apt install gnuplot-nox)\n",
-			options->plot_path);
-		return -ENOENT;
-	}
-	rc = bench_move_plot(results, options->plot_path);
-	if (rc)
-		fprintf(stderr, "pagemv: drawing %s: %s\n", options->plot_path,
-			rc == -EPROTO ? "gnuplot failed" : strerror(-rc));
-	return rc;
-}
-
-/* Everything is told even where part of the telling fails. */
 static int report(const struct options *options,
 		  const struct bench_results *results)
 {
 	int status = TOOL_OK;
 
-	if (!options->json || options->json_path)
-		bench_move_print(results, stdout, options->crossover);
-	if (options->json && write_json(options, results))
-		status = TOOL_FAILED;
-	if (options->plot_path && draw(options, results))
+	if (!bench_output_tell(&options->output, &bench_move_telling, results))
 		status = TOOL_FAILED;
 	if (results->corrupt) {
 		fprintf(stderr, "pagemv: a method lost or changed pages, see "
 				"above\n");
 		status = TOOL_FAILED;
 	}
-	return results->interrupted ? TOOL_INTERRUPTED : status;
+	return results->about.interrupted ? TOOL_INTERRUPTED : status;
 }
 
 static void run_bench(struct bench_run *run, const struct options *options)
@@ -469,13 +356,11 @@ int bench_move(int argc, char **argv)
 	int status;
 	int rc;
 
-	describe(&results, argc, argv);
+	bench_about_init(&results.about, argc, argv);
 	parse_options(argc, argv, &options);
-	if (!outputs_ready(&options))
+	results.crossover = options.crossover;
+	if (!bench_output_ready(&options.output))
 		return TOOL_FAILED;
-	if (options.plot_path && !bench_plot_available())
-		fprintf(stderr, "pagemv: gnuplot is not installed, there will "
-				"be no picture\n");
 	rc = bench_backend_open(&backend);
 	if (rc) {
 		fprintf(stderr, "pagemv: cannot open the library: %s\n",

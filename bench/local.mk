@@ -3,11 +3,38 @@
 # The measurements behind "pagemv bench": part of the tool.
 
 tools_pagemv_SOURCES += \
+	%D%/about.c \
+	%D%/about.h \
+	%D%/args.c \
+	%D%/args.h \
 	%D%/bench.c \
 	%D%/bench.h \
+	%D%/bench_fault.c \
 	%D%/bench_move.c \
+	%D%/child.c \
+	%D%/child.h \
+	%D%/fault_area.c \
+	%D%/fault_area.h \
+	%D%/fault_case.c \
+	%D%/fault_case.h \
+	%D%/fault_json.c \
+	%D%/fault_kind.c \
+	%D%/fault_kind.h \
+	%D%/fault_library.c \
+	%D%/fault_part.c \
+	%D%/fault_part.h \
+	%D%/fault_plain.c \
+	%D%/fault_plot.c \
+	%D%/fault_raw.c \
+	%D%/fault_results.c \
+	%D%/fault_results.h \
+	%D%/fault_table.c \
+	%D%/fault_turn.c \
+	%D%/fault_turn.h \
 	%D%/interrupt.c \
 	%D%/interrupt.h \
+	%D%/json.c \
+	%D%/json.h \
 	%D%/kernel_abi.h \
 	%D%/methods.c \
 	%D%/methods.h \
@@ -23,6 +50,8 @@ tools_pagemv_SOURCES += \
 	%D%/move_worker.h \
 	%D%/neighbour.c \
 	%D%/neighbour.h \
+	%D%/output.c \
+	%D%/output.h \
 	%D%/pair.c \
 	%D%/pair.h \
 	%D%/plot.c \
@@ -32,4 +61,8 @@ tools_pagemv_SOURCES += \
 	%D%/rawuffd.c \
 	%D%/rawuffd.h \
 	%D%/samples.c \
-	%D%/samples.h
+	%D%/samples.h \
+	%D%/text.c \
+	%D%/text.h \
+	%D%/thread.c \
+	%D%/thread.h

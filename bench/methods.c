@@ -194,8 +194,8 @@ static int attach_side(struct bench_target *target, unsigned int side)
 					      &target->region[side], NULL);
 	case BY_RAW:
 		return bench_rawuffd_register(&target->backend->raw,
-					      pair->side[side],
-					      pair->len_bytes);
+					      pair->side[side], pair->len_bytes,
+					      false);
 	case BARE:
 		break;
 	}
@@ -233,7 +233,7 @@ int bench_backend_open(struct bench_backend *backend)
 		pagemv_close(backend->pv);
 		return rc;
 	}
-	bench_rawuffd_open(&backend->raw);
+	bench_rawuffd_open(&backend->raw, 0);
 	return 0;
 }
 

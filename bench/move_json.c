@@ -2,30 +2,8 @@
 /*
  * The results for programs.
  */
+#include "json.h"
 #include "move_results.h"
-
-#include <errno.h>
-#include <math.h>
-
-#include <jansson.h>
-
-#define FORMAT (JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6))
-
-/* Five digits; what lies behind is noise. */
-static json_t *number(double value)
-{
-	double unit;
-
-	if (!isfinite(value) || value == 0)
-		return json_real(0);
-	unit = pow(10, floor(log10(fabs(value))) - 4);
-	return json_real(round(value / unit) * unit);
-}
-
-static json_t *size(size_t value)
-{
-	return json_integer((json_int_t)value);
-}
 
 static json_t *method_name(unsigned int id)
 {
@@ -34,7 +12,7 @@ static json_t *method_name(unsigned int id)
 
 static void add_condition(json_t *object, const struct bench_condition *at)
 {
-	json_object_set_new(object, "pages", size(at->pages));
+	json_object_set_new(object, "pages", bench_json_size(at->pages));
 	json_object_set_new(object, "thp", json_boolean(at->thp));
 	json_object_set_new(object, "busy", json_integer(at->busy));
 }
@@ -65,9 +43,10 @@ static json_t *cell(const struct bench_row *row, unsigned int id)
 
 	json_object_set_new(object, "method", method_name(id));
 	add_condition(object, &row->at);
-	json_object_set_new(object, "ns_per_page", number(it->median_ns));
-	json_object_set_new(object, "min", number(it->min_ns));
-	json_object_set_new(object, "max", number(it->max_ns));
+	json_object_set_new(object, "ns_per_page",
+			    bench_json_number(it->median_ns));
+	json_object_set_new(object, "min", bench_json_number(it->min_ns));
+	json_object_set_new(object, "max", bench_json_number(it->max_ns));
 	json_object_set_new(object, "runs", json_integer(it->runs));
 	return object;
 }
@@ -125,7 +104,7 @@ static json_t *bar_rows(const struct bench_results *results,
 		if (!ratio)
 			continue;
 		item = condition(&row->at);
-		json_object_set_new(item, "ratio", number(ratio));
+		json_object_set_new(item, "ratio", bench_json_number(ratio));
 		json_object_set_new(item, "ok",
 				    bench_bar_judges(bar, row)
 					    ? json_boolean(ok)
@@ -149,9 +128,10 @@ static json_t *bar_object(const struct bench_results *results,
 		object, "sense",
 		json_string(bar->at_least ? "at least" : "at most"));
 	json_object_set_new(object, "limit",
-			    bar->limit ? number(bar->limit) : json_null());
+			    bar->limit ? bench_json_number(bar->limit)
+				       : json_null());
 	json_object_set_new(object, "worst",
-			    worst ? number(ratio) : json_null());
+			    worst ? bench_json_number(ratio) : json_null());
 	json_object_set_new(object, "at",
 			    worst ? condition(&worst->at) : json_null());
 	json_object_set_new(object, "ok",
@@ -192,15 +172,6 @@ static json_t *skipped(const struct bench_results *results)
 	return list;
 }
 
-static json_t *notes(const struct bench_results *results)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < results->notes; i++)
-		json_array_append_new(list, json_string(results->note[i]));
-	return list;
-}
-
 static json_t *crossover_object(const struct bench_crossover *it)
 {
 	const char *kind = it->never ? "never" : it->always ? "always" : "from";
@@ -212,7 +183,8 @@ static json_t *crossover_object(const struct bench_crossover *it)
 	json_object_set_new(object, "busy", json_integer(it->busy));
 	json_object_set_new(object, "kind", json_string(kind));
 	json_object_set_new(object, "pages",
-			    it->pages ? number(it->pages) : json_null());
+			    it->pages ? bench_json_number(it->pages)
+				      : json_null());
 	json_object_set_new(object, "several", json_boolean(it->several));
 	return object;
 }
@@ -238,10 +210,12 @@ static json_t *costs(const struct bench_results *results)
 			&results->backend->caps.mech[m];
 		json_t *cost = json_object();
 
-		json_object_set_new(cost, "call_ns", number(caps->call_ns));
-		json_object_set_new(cost, "page_ns", number(caps->page_ns));
+		json_object_set_new(cost, "call_ns",
+				    bench_json_number(caps->call_ns));
+		json_object_set_new(cost, "page_ns",
+				    bench_json_number(caps->page_ns));
 		json_object_set_new(cost, "huge_page_ns",
-				    number(caps->huge_page_ns));
+				    bench_json_number(caps->huge_page_ns));
 		json_object_set_new(object, pagemv_mechanism_name(m), cost);
 	}
 	return object;
@@ -251,37 +225,28 @@ static void add_circumstances(json_t *root, const struct bench_results *results)
 {
 	size_t huge_bytes = results->huge_pages * results->page_bytes;
 
-	json_object_set_new(root, "kernel", json_string(results->kernel));
-	json_object_set_new(root, "date", json_string(results->date));
-	json_object_set_new(root, "command", json_string(results->command));
-	json_object_set_new(root, "cpu", json_string(results->cpu));
-	json_object_set_new(root, "page_bytes", size(results->page_bytes));
-	json_object_set_new(root, "huge_page_bytes", size(huge_bytes));
-	json_object_set_new(root, "seconds", number(results->seconds));
-	json_object_set_new(root, "interrupted",
-			    json_boolean(results->interrupted));
+	bench_json_add_about(root, &results->about);
+	json_object_set_new(root, "page_bytes",
+			    bench_json_size(results->page_bytes));
+	json_object_set_new(root, "huge_page_bytes",
+			    bench_json_size(huge_bytes));
 	json_object_set_new(root, "calibrated",
 			    json_boolean(results->calibrated));
 	json_object_set_new(root, "costs", costs(results));
 }
 
-int bench_move_json(const struct bench_results *results, FILE *out,
-		    bool crossover)
+int bench_move_json(const void *of, FILE *out)
 {
+	const struct bench_results *results = of;
 	json_t *root = json_object();
-	int rc;
 
 	json_object_set_new(root, "rows", rows(results));
 	add_circumstances(root, results);
 	json_object_set_new(root, "bars", bars(results));
-	if (crossover)
+	if (results->crossover)
 		json_object_set_new(root, "crossover", crossovers(results));
 	json_object_set_new(root, "choices", choices(results));
 	json_object_set_new(root, "skipped", skipped(results));
-	json_object_set_new(root, "notes", notes(results));
-	rc = json_dumpf(root, out, FORMAT);
-	json_decref(root);
-	if (rc || fputc('\n', out) == EOF || fflush(out))
-		return -EIO;
-	return 0;
+	bench_json_add_notes(root, &results->about);
+	return bench_json_write(root, out);
 }

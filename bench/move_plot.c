@@ -4,6 +4,7 @@
  */
 #include "move_results.h"
 #include "plot.h"
+#include "text.h"
 
 #include <math.h>
 
@@ -135,7 +136,7 @@ static void write_script(const struct bench_results *results, FILE *script)
 		"set multiplot layout 2,2 margins 0.07,0.86,0.09,0.90 "
 		"spacing 0.08,0.13 title \"Moving memory: time a page, by the "
 		"size of a call\\n{/*0.8 Linux %s, %s, %.10s}\" enhanced\n",
-		results->kernel, results->cpu, results->date);
+		results->about.kernel, results->about.cpu, results->about.date);
 	write_axes(results, script);
 	for (int panel = 0; panel < 4; panel++) {
 		size_t points[BENCH_METHODS];
@@ -152,7 +153,7 @@ static void write_script(const struct bench_results *results, FILE *script)
 	fputs("unset multiplot\n", script);
 }
 
-int bench_move_plot(const struct bench_results *results, const char *path)
+int bench_move_plot(const void *results, const char *path)
 {
 	struct bench_plot plot;
 	int rc = bench_plot_begin(&plot, path, WIDTH, HEIGHT);

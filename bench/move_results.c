@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "move_results.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
+
+const struct bench_telling bench_move_telling = {
+	.print = bench_move_print,
+	.json = bench_move_json,
+	.plot = bench_move_plot,
+};
 
 struct bench_row *bench_results_add_row(struct bench_results *results,
 					const struct bench_condition *at)
@@ -34,25 +39,11 @@ void bench_results_skip(struct bench_results *results, int method,
 	snprintf(skip->reason, sizeof(skip->reason), "%s", reason);
 }
 
-void bench_results_note(struct bench_results *results, const char *format, ...)
-{
-	char(*note)[200];
-	va_list args;
-
-	note = reallocarray(results->note, results->notes + 1, sizeof(*note));
-	if (!note)
-		return;
-	results->note = note;
-	va_start(args, format);
-	vsnprintf(note[results->notes++], sizeof(*note), format, args);
-	va_end(args);
-}
-
 void bench_results_free(struct bench_results *results)
 {
 	free(results->row);
 	free(results->skip);
-	free(results->note);
+	bench_about_free(&results->about);
 	*results = (struct bench_results){ 0 };
 }
 
@@ -67,14 +58,4 @@ const struct bench_row *bench_results_find(const struct bench_results *results,
 			return &results->row[i];
 	}
 	return NULL;
-}
-
-void bench_format_bytes(size_t bytes, char *text, size_t cap)
-{
-	if (bytes >= 1u << 30 && bytes % (1u << 30) == 0)
-		snprintf(text, cap, "%zu GiB", bytes >> 30);
-	else if (bytes >= 1u << 20)
-		snprintf(text, cap, "%zu MiB", bytes >> 20);
-	else
-		snprintf(text, cap, "%zu KiB", bytes >> 10);
 }

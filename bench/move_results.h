@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "about.h"
 #include "methods.h"
+#include "output.h"
 
 /* One method at one size. runs == 0: not measured. */
 struct bench_cell {
@@ -47,19 +49,13 @@ struct bench_results {
 	size_t rows;
 	struct bench_skip *skip;
 	size_t skips;
-	char (*note)[200];
-	size_t notes;
+	struct bench_about about;
 	size_t page_bytes;
 	size_t huge_pages; /* base pages in a huge page */
-	bool interrupted;
-	bool corrupt; /* a method lost or changed a page */
+	bool crossover;	   /* to be told, too */
+	bool corrupt;	   /* a method lost or changed a page */
 	bool calibrated;
-	double seconds;
 	const struct bench_backend *backend;
-	char command[256];
-	char date[32];
-	char kernel[72];
-	char cpu[80];
 };
 
 /* These say nothing when memory is short: the result is less complete. */
@@ -67,16 +63,11 @@ struct bench_row *bench_results_add_row(struct bench_results *results,
 					const struct bench_condition *at);
 void bench_results_skip(struct bench_results *results, int method,
 			const struct bench_condition *at, const char *reason);
-void bench_results_note(struct bench_results *results, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
 void bench_results_free(struct bench_results *results);
 
 /* The row of that condition, or NULL. */
 const struct bench_row *bench_results_find(const struct bench_results *results,
 					   const struct bench_condition *at);
-
-/* "4 KiB", "256 MiB" */
-void bench_format_bytes(size_t bytes, char *text, size_t cap);
 
 /*
  * The bars: ratios that the library has to reach ("What it must reach").
@@ -132,11 +123,11 @@ size_t bench_crossovers(const struct bench_results *results,
 
 #define BENCH_MAX_CROSSOVERS 64
 
-/* What comes out. Return 0 or -errno. */
-void bench_move_print(const struct bench_results *results, FILE *out,
-		      bool crossover);
-int bench_move_json(const struct bench_results *results, FILE *out,
-		    bool crossover);
-int bench_move_plot(const struct bench_results *results, const char *path);
+/* What comes out: of a struct bench_results. */
+extern const struct bench_telling bench_move_telling;
+
+void bench_move_print(const void *results, FILE *out);
+int bench_move_json(const void *results, FILE *out);
+int bench_move_plot(const void *results, const char *path);
 
 #endif /* BENCH_MOVE_RESULTS_H */

@@ -7,6 +7,7 @@
 #include "move_row.h"
 #include "interrupt.h"
 #include "move_worker.h"
+#include "text.h"
 
 #define MIN_RUNS     5	  /* of the slowest methods */
 #define SLOW_PART    0.05 /* of a round: a slow method takes more */
@@ -233,8 +234,8 @@ static void settle_doubts(struct job *job, struct bench_row *row)
 	for (size_t i = 0; i < job->n && !enough; i++)
 		bench_worker_trust(&job->worker[i]);
 	if (job->doubtful > job->taken / 10)
-		bench_results_note(
-			job->run->results,
+		bench_about_note(
+			&job->run->results->about,
 			"%zu pages, THP %s: the neighbour had to wait for its "
 			"CPU beside %u of %u samples; %s",
 			job->at->pages, job->at->thp ? "on" : "off",
@@ -329,13 +330,12 @@ static void run_groups(struct job *job, struct bench_row *row,
 		bench_results_skip(job->run->results, -1, job->at,
 				   "not enough memory");
 	else if (groups > 1)
-		bench_results_note(
-			job->run->results,
-			"%zu pages, THP %s, %d busy: memory allows "
-			"some methods at a time only, measured in %u "
-			"groups",
-			job->at->pages, job->at->thp ? "on" : "off",
-			job->at->busy, groups);
+		bench_about_note(&job->run->results->about,
+				 "%zu pages, THP %s, %d busy: memory allows "
+				 "some methods at a time only, measured in %u "
+				 "groups",
+				 job->at->pages, job->at->thp ? "on" : "off",
+				 job->at->busy, groups);
 }
 
 void bench_row_measure(struct bench_run *run, const struct bench_condition *at,

@@ -3,6 +3,7 @@
  * The results for people: a table a block, the bars, the crossovers.
  */
 #include "move_results.h"
+#include "text.h"
 
 #include <string.h>
 
@@ -17,14 +18,6 @@ static const char *thp_text(bool thp)
 static const char *busy_text(int busy)
 {
 	return busy ? "one busy neighbour thread" : "no neighbour thread";
-}
-
-/* About three digits, whatever the size of the number. */
-static void format_ns(double ns, char *text, size_t cap)
-{
-	int digits = ns < 10 ? 2 : ns < 100 ? 1 : 0;
-
-	snprintf(text, cap, "%.*f", digits, ns);
 }
 
 static bool in_block(const struct bench_row *row, unsigned int block)
@@ -84,21 +77,14 @@ static void print_block(const struct bench_results *results, unsigned int block,
 			char ns[32] = "-";
 
 			if (row->cell[id].runs)
-				format_ns(row->cell[id].median_ns, ns,
-					  sizeof(ns));
+				bench_format_ns(row->cell[id].median_ns, ns,
+						sizeof(ns));
 			fprintf(out, " %*s",
 				(int)strlen(bench_method_name(id)) > 9 ? 12 : 9,
 				ns);
 		}
 		fputc('\n', out);
 	}
-}
-
-static void format_ratio(double ratio, char *text, size_t cap)
-{
-	int digits = ratio < 10 ? 3 : ratio < 100 ? 1 : 0;
-
-	snprintf(text, cap, "%.*f", digits, ratio);
 }
 
 static void print_bar_cell(const struct bench_results *results,
@@ -111,7 +97,7 @@ static void print_bar_cell(const struct bench_results *results,
 	char mark = ' ';
 
 	if (ratio)
-		format_ratio(ratio, text, sizeof(text));
+		bench_format_ratio(ratio, text, sizeof(text));
 	if (ratio && row->disturbed)
 		mark = DISTURBED_MARK;
 	if (ratio && bench_bar_judges(bar, row) &&
@@ -154,7 +140,7 @@ static void print_bar(const struct bench_results *results,
 		snprintf(limit, sizeof(limit), "%s %.4g",
 			 bar->at_least ? "at least" : "at most", bar->limit);
 	if (worst) {
-		format_ratio(ratio, text, sizeof(text));
+		bench_format_ratio(ratio, text, sizeof(text));
 		bench_format_bytes(worst->at.pages * results->page_bytes, size,
 				   sizeof(size));
 		verdict = !bar->limit			  ? ""
@@ -225,13 +211,11 @@ static void print_skips(const struct bench_results *results, FILE *out)
 	}
 }
 
-void bench_move_print(const struct bench_results *results, FILE *out,
-		      bool crossover)
+void bench_move_print(const void *of, FILE *out)
 {
-	fprintf(out, "Linux %s, %s, %s, %.0f s\n", results->kernel,
-		results->cpu, results->date, results->seconds);
-	for (size_t i = 0; i < results->notes; i++)
-		fprintf(out, "Note: %s.\n", results->note[i]);
+	const struct bench_results *results = of;
+
+	bench_about_print(&results->about, out);
 	for (unsigned int block = 0; block < 4; block++)
 		if (block_has_rows(results, block))
 			print_block(results, block, out);
@@ -241,9 +225,9 @@ void bench_move_print(const struct bench_results *results, FILE *out,
 	fprintf(out, "\nBars: ratios of medians of this run\n");
 	for (int i = 0; i < BENCH_BARS; i++)
 		print_bar(results, &bench_bars[i], out);
-	if (crossover)
+	if (results->crossover)
 		print_crossovers(results, out);
 	print_skips(results, out);
-	if (results->interrupted)
+	if (results->about.interrupted)
 		fprintf(out, "\nInterrupted: this is what was measured.\n");
 }

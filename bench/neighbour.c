@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "neighbour.h"
+#include "thread.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <time.h>
 
 enum state { STARTING, SPINNING, STOPPING };
@@ -45,34 +45,14 @@ static void *spin(void *arg)
 	return NULL;
 }
 
-/* Ctrl-C is for the main thread. */
-static int create_masked(struct bench_neighbour *neighbour,
-			 const pthread_attr_t *attr)
-{
-	sigset_t all, old;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&neighbour->thread, attr, spin, neighbour);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -rc;
-}
-
 int bench_neighbour_start(struct bench_neighbour *neighbour,
 			  const struct bench_cpus *cpus)
 {
-	pthread_attr_t attr;
-	cpu_set_t one;
 	int rc;
 
-	CPU_ZERO(&one);
-	CPU_SET(cpus->other, &one);
 	atomic_init(&neighbour->state, STARTING);
-	pthread_attr_init(&attr);
-	pthread_attr_setaffinity_np(&attr, sizeof(one), &one);
-	rc = create_masked(neighbour, &attr);
-	pthread_attr_destroy(&attr);
+	rc = bench_thread_start(&neighbour->thread, cpus->other, spin,
+				neighbour);
 	neighbour->running = !rc;
 	while (!rc && atomic_load_explicit(&neighbour->state,
 					   memory_order_relaxed) == STARTING)

@@ -56,9 +56,9 @@ static bool find_move(int fd)
 	return found;
 }
 
-void bench_rawuffd_open(struct bench_rawuffd *raw)
+void bench_rawuffd_open(struct bench_rawuffd *raw, uint64_t features)
 {
-	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
 
 	raw->has_move = false;
 	raw->error = 0;
@@ -83,11 +83,12 @@ void bench_rawuffd_close(struct bench_rawuffd *raw)
 }
 
 int bench_rawuffd_register(const struct bench_rawuffd *raw, void *addr,
-			   size_t len_bytes)
+			   size_t len_bytes, bool missing)
 {
 	struct uffdio_register reg = {
 		.range = { .start = (uintptr_t)addr, .len = len_bytes },
-		.mode = UFFDIO_REGISTER_MODE_WP,
+		.mode = missing ? UFFDIO_REGISTER_MODE_MISSING
+				: UFFDIO_REGISTER_MODE_WP,
 	};
 
 	return ioctl(raw->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct bench_rawuffd {
 	int fd;	   /* -1: none */
@@ -15,12 +16,14 @@ struct bench_rawuffd {
 	bool has_move;
 };
 
-void bench_rawuffd_open(struct bench_rawuffd *raw);
+/* features: UFFD_FEATURE_*, all of which are needed. */
+void bench_rawuffd_open(struct bench_rawuffd *raw, uint64_t features);
 void bench_rawuffd_close(struct bench_rawuffd *raw);
 
-/* Registers for write protection only, as the library's quiet regions. */
+/* Registers for absent pages, or for write protection only, as the library's
+ * quiet regions. */
 int bench_rawuffd_register(const struct bench_rawuffd *raw, void *addr,
-			   size_t len_bytes);
+			   size_t len_bytes, bool missing);
 int bench_rawuffd_unregister(const struct bench_rawuffd *raw, void *addr,
 			     size_t len_bytes);
 

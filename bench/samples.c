@@ -2,8 +2,11 @@
 #include "samples.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
+
+#define CLOCK_READINGS 101
 
 static uint64_t random_state = 88172645463325252ull;
 
@@ -30,16 +33,40 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void sort(struct bench_samples *samples)
+{
+	qsort(samples->value, samples->n, sizeof(*samples->value), compare);
+}
+
 double bench_samples_median(struct bench_samples *samples)
 {
 	size_t half = samples->n / 2;
 
 	if (!samples->n)
 		return 0;
-	qsort(samples->value, samples->n, sizeof(*samples->value), compare);
+	sort(samples);
 	if (samples->n % 2)
 		return samples->value[half];
 	return (samples->value[half - 1] + samples->value[half]) / 2;
+}
+
+double bench_samples_quantile(struct bench_samples *samples, double q)
+{
+	size_t rank = (size_t)ceil(q * (double)samples->n);
+
+	if (!samples->n)
+		return 0;
+	sort(samples);
+	return samples->value[rank ? rank - 1 : 0];
+}
+
+double bench_samples_mean(const struct bench_samples *samples)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < samples->n; i++)
+		sum += samples->value[i];
+	return samples->n ? sum / (double)samples->n : 0;
 }
 
 double bench_samples_min(const struct bench_samples *samples)
@@ -74,6 +101,23 @@ uint64_t bench_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+double bench_clock_ns(void)
+{
+	struct bench_samples samples = { 0 };
+	double ns;
+
+	for (int i = 0; i < CLOCK_READINGS; i++) {
+		uint64_t start_ns = bench_now_ns();
+
+		ns = (double)(bench_now_ns() - start_ns);
+		if (bench_samples_add(&samples, ns))
+			break;
+	}
+	ns = bench_samples_median(&samples);
+	bench_samples_free(&samples);
+	return ns;
 }
 
 void bench_random_seed(uint64_t seed)

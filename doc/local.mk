@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 EXTRA_DIST += \
+	%D%/bench-fault.svg \
 	%D%/bench-move.svg \
 	%D%/design.md \
 	%D%/kernel-facts.md \

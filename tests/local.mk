@@ -181,7 +181,7 @@ else
 pmv_tests += %D%/no-criterion.sh
 endif
 if LIVE_TESTS
-pmv_tests += %D%/examples.sh
+pmv_tests += %D%/bench.sh %D%/examples.sh
 if HAVE_CRITERION
 pmv_tests += $(pmv_live_tests)
 endif
@@ -213,6 +213,7 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += \
 	$(pmv_gates) \
+	%D%/bench.sh \
 	%D%/conditions.sh \
 	%D%/examples.sh \
 	%D%/expected-skips.txt \

@@ -81,7 +81,8 @@ int main(int argc, char **argv)
 		       "why "
 		       "not\n"
 		       "  demo     moves a heap in every way that works here\n"
-		       "  bench    measures every way of moving memory\n\n"
+		       "  bench    measures moving pages, and faults on absent "
+		       "ones\n\n"
 		       "'pagemv COMMAND --help' tells the options of a "
 		       "command.",
 	};

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "json.h"
+
+#include <errno.h>
+#include <math.h>
+
+#define FORMAT (JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6))
+
+json_t *bench_json_number(double value)
+{
+	double unit;
+
+	if (!isfinite(value) || value == 0)
+		return json_real(0);
+	unit = pow(10, floor(log10(fabs(value))) - 4);
+	return json_real(round(value / unit) * unit);
+}
+
+json_t *bench_json_size(size_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+void bench_json_add_about(json_t *root, const struct bench_about *about)
+{
+	json_object_set_new(root, "kernel", json_string(about->kernel));
+	json_object_set_new(root, "date", json_string(about->date));
+	json_object_set_new(root, "command", json_string(about->command));
+	json_object_set_new(root, "cpu", json_string(about->cpu));
+	json_object_set_new(root, "seconds", bench_json_number(about->seconds));
+	json_object_set_new(root, "interrupted",
+			    json_boolean(about->interrupted));
+}
+
+void bench_json_add_notes(json_t *root, const struct bench_about *about)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < about->notes; i++)
+		json_array_append_new(list, json_string(about->note[i]));
+	json_object_set_new(root, "notes", list);
+}
+
+int bench_json_write(json_t *root, FILE *out)
+{
+	int rc = json_dumpf(root, out, FORMAT);
+
+	json_decref(root);
+	if (rc || fputc('\n', out) == EOF || fflush(out))
+		return -EIO;
+	return 0;
+}

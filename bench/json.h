@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Results for programs: what the benches have in common.
+ */
+#ifndef BENCH_JSON_H
+#define BENCH_JSON_H
+
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "about.h"
+
+/* Five digits; what lies behind is noise. */
+json_t *bench_json_number(double value);
+json_t *bench_json_size(size_t value);
+
+void bench_json_add_about(json_t *root, const struct bench_about *about);
+void bench_json_add_notes(json_t *root, const struct bench_about *about);
+
+/* Writes root and gives it back. 0 or -EIO. */
+int bench_json_write(json_t *root, FILE *out);
+
+#endif /* BENCH_JSON_H */

@@ -1,0 +1,83 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The benches run, tell what they should in the form they should, and are ended
+# by Ctrl-C. What they measure is not judged here: machines are noisy.
+
+# shellcheck disable=SC2317 # called through passes
+# shellcheck source=tests/gates/gatelib.sh
+. "${top_srcdir:?}/tests/gates/gatelib.sh"
+
+# shellcheck disable=SC2154 # from the Makefile
+pagemv=$top_builddir/tools/pagemv
+mark=--time=60.0$$
+
+# quiet COMMAND...: it succeeds, and says nothing to those who do not watch.
+quiet() {
+	# shellcheck disable=SC2154 # from gatelib.sh
+	if ! "$@" 2>"$gate_tmp/errors" || [ -s "$gate_tmp/errors" ]; then
+		cat "$gate_tmp/errors"
+		return 1
+	fi
+}
+
+has_row() { # FILE DELIVERY
+	sed '/"bars"/,$d' "$1" | grep -q "\"delivery\": \"$2\"" || {
+		echo "no $2"
+		return 1
+	}
+}
+
+# fault_rows FILE: rows with all their members, and those that are never missing.
+fault_rows() {
+	rows=$(grep -c '"ns_per_page"' "$1") || return 1
+	for member in delivery around threads regions ns_mean ns_p50 ns_p99 \
+		ns_p999; do
+		[ "$(sed '/"bars"/,$d' "$1" | grep -c "\"$member\":")" -eq \
+			"$rows" ] || {
+			echo "$rows rows, but not so many have $member"
+			return 1
+		}
+	done
+	has_row "$1" kernel && has_row "$1" mprotect-segv || return 1
+	# Where the kernel lets anybody do it, the library does.
+	has_row "$1" raw-signal >/dev/null || return 0
+	has_row "$1" signal && has_row "$1" thread && has_row "$1" raw-thread
+}
+
+# nobody_left MARK: no process has MARK among its arguments.
+nobody_left() {
+	for file in /proc/[0-9]*/cmdline; do
+		! grep -qsaF -e "$1" "$file" || {
+			echo "still there: $file"
+			return 1
+		}
+	done
+}
+
+# interrupted BENCH: status 130, and no process stays behind.
+interrupted() {
+	"$pagemv" bench "$1" --quick "$mark" >/dev/null 2>&1 &
+	sleep 2
+	kill -INT $!
+	wait $!
+	status=$?
+	[ "$status" -eq 130 ] || {
+		echo "status $status"
+		return 1
+	}
+	nobody_left "$mark"
+}
+
+cd "$gate_tmp" || exit 99
+passes "bench move runs" quiet \
+	"$pagemv" bench move --quick --sizes=1,16 --time=2 --json=move.json
+passes "bench move tells rows" grep -q '"ns_per_page"' move.json
+passes "bench fault runs" quiet \
+	"$pagemv" bench fault --quick --time=1 --json=fault.json
+passes "bench fault tells rows" fault_rows fault.json
+refuses "a delivery that is not there" nonsense \
+	"$pagemv" bench fault --deliveries=nonsense
+passes "Ctrl-C ends bench fault" interrupted fault
+passes "nothing is lost or changed" sh -c '! grep -q LOST move.json fault.json'
+finish
