@@ -6,6 +6,10 @@
 
 #include "rcu.h"
 
+#ifdef __SANITIZE_THREAD__
+char pmv_rcu_tag[8];
+#endif
+
 static PMV_ATOMIC _Atomic unsigned int forks;
 
 unsigned int pmv_forks(void)

@@ -16,9 +16,11 @@
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 /* liburcu is not instrumented: a section that ends happens before the end of
- * a grace period that waited for it. */
-#define PMV_RCU_SECTION_ENDS(tag) __tsan_release(tag)
-#define PMV_RCU_PERIOD_ENDS(tag)  __tsan_acquire(tag)
+ * a grace period that waited for it. By an object of its own, as a store to the
+ * pointer that is protected would begin its history anew. */
+extern char pmv_rcu_tag[8];
+#define PMV_RCU_SECTION_ENDS(tag) ((void)(tag), __tsan_release(pmv_rcu_tag))
+#define PMV_RCU_PERIOD_ENDS(tag)  ((void)(tag), __tsan_acquire(pmv_rcu_tag))
 #else
 #define PMV_RCU_SECTION_ENDS(tag) ((void)(tag))
 #define PMV_RCU_PERIOD_ENDS(tag)  ((void)(tag))

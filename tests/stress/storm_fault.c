@@ -41,6 +41,7 @@ struct storm {
 	char *heap;   /* the region that stays */
 	char *coming; /* the one that does not */
 	bool stop;
+	bool miscounts; /* the kernel has PAGEMV_QUIRK_MISCOUNT */
 	/* Sums; atomic. */
 	uint64_t stores;
 	uint64_t found; /* in pages that were moved out and thrown away */
@@ -141,6 +142,23 @@ static void dispose(struct worker *w, char *away, size_t i, size_t pages)
 	t_drop(away, pages);
 }
 
+/* Told as left, and there: moved by a kernel that did not count them, and
+ * filled again at src at once, so that nothing could tell (pagemv_move(3)). */
+static void dispose_unnoticed(struct storm *s, char *away, size_t i,
+			      size_t pages)
+{
+	for (size_t k = 0; k < pages; k++) {
+		char *page = away + t_pages(k);
+
+		if (!t_present(page))
+			continue;
+		expect(s, is_run(page, 1, i + k + 1),
+		       "a page that was moved out unnoticed");
+		add(&s->found, t_sum_counters(page, 1));
+		t_drop(page, 1);
+	}
+}
+
 static void *move(void *arg)
 {
 	struct worker *w = arg;
@@ -160,10 +178,13 @@ static void *move(void *arg)
 		pagemv_move(s->pv, away, s->heap + t_pages(i), t_pages(pages),
 			    NULL, &res);
 		if (res.error != 0 && res.error != -ENOENT &&
-		    res.error != -EBUSY && res.error != -EAGAIN)
+		    res.error != -EBUSY && res.error != -EAGAIN &&
+		    !(res.error == -EEXIST && s->miscounts))
 			expect(s, false, pagemv_reason_string(res.reason));
 		if (res.left_off)
 			dispose(w, away, i, res.left_off / t_page());
+		if (res.error == -EEXIST)
+			dispose_unnoticed(s, away, i, pages);
 	}
 	return NULL;
 }
@@ -306,9 +327,10 @@ static uint64_t sum(const uint64_t *n)
 /* Has each of the threads done something? */
 static bool was_storm(const struct storm *s)
 {
+	/* Pages come in again where nobody has filled their place meanwhile:
+	 * rare where threads store all the time. */
 	return sum(&s->filled) > PAGES && sum(&s->moved_out) &&
-	       sum(&s->moved_in) && sum(&s->rounds) &&
-	       (!s->plan->tracked || sum(&s->dirty)) &&
+	       sum(&s->rounds) && (!s->plan->tracked || sum(&s->dirty)) &&
 	       (!s->plan->forks || sum(&s->forked));
 }
 
@@ -390,8 +412,11 @@ static void run(struct tap *tap, const struct plan *plan)
 	struct pagemv_open_opts open = { .size = sizeof(open),
 					 .disabled = plan->disabled };
 
-	if (pagemv_open(&s.pv, &open) < 0)
+	struct pagemv_caps caps = { .size = sizeof(caps) };
+
+	if (pagemv_open(&s.pv, &open) < 0 || pagemv_caps(s.pv, &caps) < 0)
 		t_die("pagemv_open");
+	s.miscounts = caps.quirks & PAGEMV_QUIRK_MISCOUNT;
 	s.heap = t_map(PAGES);
 	s.coming = t_map(COMING);
 	region = make_region(&s, s.heap, PAGES);
