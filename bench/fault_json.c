@@ -67,16 +67,9 @@ static json_t *bar_object(const struct fault_results *results,
 {
 	double ratio = fault_bar_ratio(bar, results);
 	bool ok = fault_bar_reached(bar, ratio);
-	json_t *object = json_object();
+	json_t *object =
+		bench_json_bar(bar->name, bar->what, bar->at_least, bar->limit);
 
-	json_object_set_new(object, "name", json_string(bar->name));
-	json_object_set_new(object, "what", json_string(bar->what));
-	json_object_set_new(
-		object, "sense",
-		json_string(bar->at_least ? "at least" : "at most"));
-	json_object_set_new(object, "limit",
-			    bar->limit ? bench_json_number(bar->limit)
-				       : json_null());
 	json_object_set_new(object, "ratio",
 			    ratio ? bench_json_number(ratio) : json_null());
 	json_object_set_new(object, "ok",

@@ -41,6 +41,20 @@ void bench_json_add_notes(json_t *root, const struct bench_about *about)
 	json_object_set_new(root, "notes", list);
 }
 
+json_t *bench_json_bar(const char *name, const char *what, bool at_least,
+		       double limit)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "name", json_string(name));
+	json_object_set_new(object, "what", json_string(what));
+	json_object_set_new(object, "sense",
+			    json_string(at_least ? "at least" : "at most"));
+	json_object_set_new(object, "limit",
+			    limit ? bench_json_number(limit) : json_null());
+	return object;
+}
+
 int bench_json_write(json_t *root, FILE *out)
 {
 	int rc = json_dumpf(root, out, FORMAT);

@@ -5,6 +5,7 @@
 #ifndef BENCH_JSON_H
 #define BENCH_JSON_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include <jansson.h>
@@ -17,6 +18,10 @@ json_t *bench_json_size(size_t value);
 
 void bench_json_add_about(json_t *root, const struct bench_about *about);
 void bench_json_add_notes(json_t *root, const struct bench_about *about);
+
+/* What a bar demands; the caller adds what came of it. limit 0: nothing. */
+json_t *bench_json_bar(const char *name, const char *what, bool at_least,
+		       double limit);
 
 /* Writes root and gives it back. 0 or -EIO. */
 int bench_json_write(json_t *root, FILE *out);

@@ -471,14 +471,9 @@ static enum pagemv_reason on_invalid(struct pmv_job *job,
 static enum pagemv_reason on_changing(struct pmv_job *job,
 				      const struct pmv_span *span)
 {
-	uint64_t ns = pmv_backoff_ns(job->idle);
-
 	PMV_TRACE3(retry, span->dst, span->src, job->idle);
 	pmv_count(&job->pv->stats, PMV_RETRIES, 1);
-	if (ns)
-		job->pv->sys->sleep_ns(ns);
-	else
-		job->pv->sys->yield();
+	pmv_back_off(job->pv, job->idle);
 	return PAGEMV_REASON_NONE;
 }
 

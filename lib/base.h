@@ -64,4 +64,14 @@ static inline uint64_t pmv_ticks(void)
 #endif
 }
 
+/* Between two looks at what another thread is about to change. */
+static inline void pmv_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+}
+
 #endif /* PMV_BASE_H */

@@ -221,14 +221,12 @@ static void die_by(const siginfo_t *info)
 static void unblock(const void *ucontext)
 {
 	const ucontext_t *context = ucontext;
-	sigset_t set = before.sa_mask, own;
+	sigset_t set;
 
 	/* The kernel's sigset_t is smaller than the C library's. */
-	sigemptyset(&own);
-	memcpy(&own, &context->uc_sigmask, _NSIG / 8);
-	for (int sig = 1; sig < _NSIG; sig++)
-		if (sigismember(&own, sig) == 1)
-			sigaddset(&set, sig);
+	sigemptyset(&set);
+	memcpy(&set, &context->uc_sigmask, _NSIG / 8);
+	sigorset(&set, &set, &before.sa_mask);
 	pthread_sigmask(SIG_SETMASK, &set, NULL);
 }
 

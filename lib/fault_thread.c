@@ -438,28 +438,13 @@ void pmv_events_settle(struct pagemv *pv)
 	/* On a handler it may be the caller itself who should follow them. */
 	unsigned int tries = pmv_is_handler(pv) ? PMV_IDLE_MAX : SETTLE_TRIES;
 
-	for (unsigned int i = 0; i < tries && !are_settled(pv); i++) {
-		uint64_t ns = pmv_backoff_ns(i);
-
-		/* Where others want the processor, yielding may give it back
-		 * at once. */
-		if (ns)
-			pv->sys->sleep_ns(ns);
-		else
-			pv->sys->yield();
-	}
+	/* Not by yielding alone: where others want the processor, that may give
+	 * it back at once. */
+	for (unsigned int i = 0; i < tries && !are_settled(pv); i++)
+		pmv_back_off(pv, i);
 }
 
 /* ---- waiting ---- */
-
-static void rest(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
 
 /* Serves until there has been nothing for spin_ns, or it is to end. */
 static void spin(struct reader *r)
@@ -479,7 +464,7 @@ static void spin(struct reader *r)
 		if (idle % SPINS_A_YIELD == 0)
 			sys->yield();
 		else
-			rest();
+			pmv_pause();
 	}
 }
 

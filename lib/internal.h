@@ -114,6 +114,17 @@ static inline bool pmv_available(const struct pagemv *pv,
 	return pv->available & PAGEMV_MECH_BIT(m);
 }
 
+/* Lets others go on, after the idle-th time in a row without progress. */
+static inline void pmv_back_off(const struct pagemv *pv, unsigned int idle)
+{
+	uint64_t ns = pmv_backoff_ns(idle);
+
+	if (ns)
+		pv->sys->sleep_ns(ns);
+	else
+		pv->sys->yield();
+}
+
 /* pagemv_open() on a system-call table of the caller's. */
 int pmv_open_with(struct pagemv **out, const struct pagemv_open_opts *opts,
 		  const struct pmv_sys *sys);

@@ -164,15 +164,6 @@ void pmv_page_release(const struct pmv_sys *sys,
 					.sequence);
 }
 
-static void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("isb" ::: "memory");
-#endif
-}
-
 static bool is_busy(uint8_t state)
 {
 	return state == PMV_PAGE_BUSY || state == PMV_PAGE_WAITED;
@@ -188,7 +179,7 @@ static bool spin(const struct pmv_page_states *s, size_t i)
 		if (!is_busy(atomic_load_explicit(&s->of[i],
 						  memory_order_acquire)))
 			return true;
-		relax();
+		pmv_pause();
 	}
 	return false;
 }

@@ -105,13 +105,6 @@ int pmv_region_fd(const struct pagemv_region *region)
 	return pmv_region_arming(region).fd;
 }
 
-int pmv_region_fd_at(const struct pagemv *pv, uintptr_t addr)
-{
-	size_t bytes = pv->page_bytes;
-
-	return pmv_region_arming_at(pv, addr, &bytes).fd;
-}
-
 int pmv_region_rearm(struct pagemv *pv, uintptr_t addr, size_t bytes)
 {
 	int rc = 0;

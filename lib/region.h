@@ -143,10 +143,8 @@ struct pmv_arming pmv_region_arming(const struct pagemv_region *region);
 struct pmv_arming pmv_region_arming_at(const struct pagemv *pv, uintptr_t addr,
 				       size_t *bytes);
 
-/* The descriptors of these. */
+/* Its descriptor alone. */
 int pmv_region_fd(const struct pagemv_region *region);
-
-int pmv_region_fd_at(const struct pagemv *pv, uintptr_t addr);
 
 /* Whether part of the range is in a region that has any of the flags. */
 bool pmv_region_has(const struct pagemv *pv, uintptr_t addr, size_t bytes,

@@ -110,17 +110,15 @@ static int map_otherwise(const struct arrival *a)
 /* Mappings are changing: true to try again. */
 static bool wait_for_mappings(struct arrival *a)
 {
-	uint64_t ns = pmv_backoff_ns(a->idle);
+	unsigned int idle = a->idle++;
 
-	if (a->idle++ >= PMV_IDLE_MAX)
+	if (idle >= PMV_IDLE_MAX)
 		return false;
 	/* Where a handler sleeps, nobody may read why they change. */
 	if (pmv_events_drain(a->pv))
-		ns = 0;
-	if (ns)
-		a->pv->sys->sleep_ns(ns);
-	else
 		a->pv->sys->yield();
+	else
+		pmv_back_off(a->pv, idle);
 	return true;
 }
 

@@ -86,14 +86,8 @@ static int write_protect(const struct pagemv *pv, int fd, uintptr_t addr,
 
 	while ((rc = pmv_uffd_protect(pv->sys, fd, addr, bytes, protect)) ==
 		       -EAGAIN &&
-	       idle < PMV_IDLE_MAX) {
-		uint64_t ns = pmv_backoff_ns(idle++);
-
-		if (ns)
-			pv->sys->sleep_ns(ns);
-		else
-			pv->sys->yield();
-	}
+	       idle < PMV_IDLE_MAX)
+		pmv_back_off(pv, idle++);
 	return rc;
 }
 

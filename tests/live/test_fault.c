@@ -179,12 +179,10 @@ Test(fault, a_function_says_where_pages_come_from, .timeout = 60)
 /* A file of some pages and a half. */
 static int make_file(size_t pages)
 {
-	char path[] = "/tmp/pagemv-test.XXXXXX";
 	char *text = malloc(t_pages(pages + 1));
-	int fd = mkstemp(path);
+	int fd = t_temp_file();
 
-	cr_assert(fd >= 0 && text);
-	unlink(path);
+	cr_assert(text);
 	t_fill_range(text, pages + 1, 1);
 	cr_assert_eq(write(fd, text, t_pages(pages) + 100),
 		     (ssize_t)t_pages(pages) + 100);

@@ -74,14 +74,10 @@ static int file_fd;
 
 static char *map_beyond_end(void *at)
 {
-	char path[] = "/tmp/pagemv-test.XXXXXX";
 	int flags = MAP_SHARED | (at ? MAP_FIXED : 0);
 	char *page;
 
-	file_fd = mkstemp(path);
-	if (file_fd < 0)
-		t_die("mkstemp");
-	unlink(path);
+	file_fd = t_temp_file();
 	page = mmap(at, t_page(), PROT_READ | PROT_WRITE, flags, file_fd, 0);
 	if (page == MAP_FAILED)
 		t_die("mmap");

@@ -174,6 +174,17 @@ void t_drop(void *addr, size_t pages)
 		t_die("dropping %zu pages", pages);
 }
 
+int t_temp_file(void)
+{
+	char path[] = "/tmp/pagemv-test.XXXXXX";
+	int fd = mkstemp(path);
+
+	if (fd < 0)
+		t_die("mkstemp");
+	unlink(path);
+	return fd;
+}
+
 bool t_can_drop_locked(void)
 {
 	/* Nothing is dropped: whether the advice is known comes first. */

@@ -72,6 +72,9 @@ void t_split_mapping(void *addr, size_t pages);
 /* Drops the pages: the range is all holes. */
 void t_drop(void *addr, size_t pages);
 
+/* An empty file that nobody else can open, for as long as it is not closed. */
+int t_temp_file(void);
+
 /* Has this kernel MADV_DONTNEED_LOCKED? Linux 5.18. */
 bool t_can_drop_locked(void);
 

@@ -48,11 +48,8 @@ static int copy_pages(void *arg, const struct pagemv_fill *f)
 /* The pages of src, as a file. */
 static int make_file(const struct setting *s)
 {
-	char path[] = "/tmp/pagemv-unit.XXXXXX";
-	int fd = mkstemp(path);
+	int fd = t_temp_file();
 
-	cr_assert(fd >= 0);
-	unlink(path);
 	cr_assert(write(fd, s->src, t_pages(PAGES)) == (ssize_t)t_pages(PAGES));
 	return fd;
 }
