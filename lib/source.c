@@ -233,7 +233,9 @@ static int write_scratch(struct pagemv *pv, const struct pagemv_region *r,
 		return read_file(pv, r, w, scratch);
 	rc = r->opts.fill(r->opts.arg, &fill);
 	/* It has forked: the descriptor fills the parent's memory. */
-	return pmv_alive(pv) ? rc : PMV_FILL_GONE;
+	if (!pmv_alive(pv))
+		return PMV_FILL_GONE;
+	return rc <= PAGEMV_FILL_ZEROS ? rc : -EINVAL;
 }
 
 static int fill_by_scratch(struct arrival *a, const struct pmv_window *w)
@@ -255,24 +257,38 @@ static int fill_by_scratch(struct arrival *a, const struct pmv_window *w)
 
 /* ---- a range ---- */
 
-static uintptr_t src_of(const struct pagemv_region *r, uintptr_t dst)
+/* Where each page of a window comes from; 0 for zeros. */
+struct origin {
+	uintptr_t src[PAGEMV_AROUND_MAX];
+};
+
+/* Asks for each page once. False: the asked one has forked, as fill() may. */
+static bool ask(const struct arrival *a, struct origin *out)
 {
-	if (r->opts.relocate)
-		return (uintptr_t)r->opts.relocate(r->opts.arg, (void *)dst);
-	return dst + (uintptr_t)r->opts.src_off_bytes;
+	const struct pagemv_region_opts *o = &a->region->opts;
+	size_t page = a->pv->page_bytes;
+
+	for (size_t i = 0; i < a->bytes / page; i++) {
+		uintptr_t dst = a->dst + i * page;
+
+		out->src[i] = dst + (uintptr_t)o->src_off_bytes;
+		if (!o->relocate)
+			continue;
+		out->src[i] = (uintptr_t)o->relocate(o->arg, (void *)dst);
+		if (!pmv_alive(a->pv))
+			return false;
+	}
+	return true;
 }
 
-/* How many bytes come from src on, without a gap. */
-static size_t src_run(const struct arrival *a, uintptr_t src)
+/* How many of n pages come from src on, without a gap. */
+static size_t run_pages(const uintptr_t *src, size_t n, size_t page)
 {
-	size_t page = a->pv->page_bytes, bytes = page;
+	size_t run = 1;
 
-	if (!a->region->opts.relocate)
-		return a->bytes;
-	while (bytes < a->bytes &&
-	       src_of(a->region, a->dst + bytes) == (src ? src + bytes : 0))
-		bytes += page;
-	return bytes;
+	while (run < n && src[run] == (*src ? *src + run * page : 0))
+		run++;
+	return run;
 }
 
 /* Zeros for as many bytes of an arrival from a range. */
@@ -304,8 +320,13 @@ static int move_run(struct arrival *a, uintptr_t src, size_t bytes)
 	switch (rc < 0 ? (enum pagemv_reason)res.reason : PAGEMV_REASON_NONE) {
 	case PAGEMV_REASON_HOLE:
 		return arrive_zeros(a, a->pv->page_bytes);
-	case PAGEMV_REASON_OCCUPIED:
 	case PAGEMV_REASON_RACED:
+		/* Others have filled both places: nobody asks for it. */
+		if (res.stray)
+			a->pv->sys->munmap((uintptr_t)res.stray,
+					   res.stray_bytes);
+		/* fall through */
+	case PAGEMV_REASON_OCCUPIED:
 		wake(a, a->pv->page_bytes);
 		advance(a, a->pv->page_bytes);
 		return 0;
@@ -319,15 +340,18 @@ static int move_run(struct arrival *a, uintptr_t src, size_t bytes)
 
 static int fill_by_range(struct arrival *a)
 {
+	size_t page = a->pv->page_bytes, pages = a->bytes / page;
+	struct origin from;
 	int rc = 0;
 
+	if (!ask(a, &from))
+		return PMV_FILL_GONE;
 	while (a->bytes && rc == 0) {
-		uintptr_t src = src_of(a->region, a->dst);
-		size_t bytes = src_run(a, src);
+		size_t left = a->bytes / page;
+		const uintptr_t *src = &from.src[pages - left];
+		size_t bytes = run_pages(src, left, page) * page;
 
-		if (!pmv_alive(a->pv)) /* as after fill() */
-			return PMV_FILL_GONE;
-		rc = src ? move_run(a, src, bytes) : arrive_zeros(a, bytes);
+		rc = *src ? move_run(a, *src, bytes) : arrive_zeros(a, bytes);
 	}
 	return rc;
 }

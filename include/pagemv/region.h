@@ -79,7 +79,8 @@ struct pagemv_fill {
  * fails as -EDEADLK. It must not leave by longjmp(); the thread may end in it
  * (pthread_exit(), cancellation): the pages stay absent then.
  *
- * Returns 0, PAGEMV_FILL_ZEROS, or a negative errno. Then no page appears.
+ * Returns 0, PAGEMV_FILL_ZEROS, or a negative errno (another positive number is
+ * taken for -EINVAL). Then no page appears.
  * Where neighbours were asked for, it is called again for the page alone. Then:
  *   -EAGAIN      the access is tried again, and comes back here
  *   -EHWPOISON   the page is poisoned: the access and all later ones meet a
@@ -95,7 +96,8 @@ typedef int (*pagemv_fill_fn)(void *arg, const struct pagemv_fill *fill);
 
 /*
  * Where the page of a PAGEMV_SOURCE_RANGE region is to come from: an address of
- * whole pages, or NULL for zeros. Called as pagemv_fill_fn is, for each page.
+ * whole pages, or NULL for zeros. Called as pagemv_fill_fn is, once for each page
+ * that a fault is to fill; again where it could not be filled.
  */
 typedef void *(*pagemv_relocate_fn)(void *arg, void *dst);
 

@@ -104,6 +104,20 @@ Test(fault, a_callback_may_ask_for_zeros, .timeout = 60)
 	tear_down(&s, PAGES);
 }
 
+Test(fault, a_callback_may_answer_nothing_else, .timeout = 60)
+{
+	struct stage s;
+
+	fills.answer = PAGEMV_FILL_ZEROS + 1;
+	fills.answers = 1;
+	s = set_up(PAGES, faults_by(&fills));
+	cr_expect_eq(pagemv_populate(s.pv, s.heap, t_page(), NULL), -EINVAL);
+	expect_right(t_check_absent(s.heap, 1));
+	touch(s.heap);
+	expect_right(t_check(s.heap, 1, 1));
+	tear_down(&s, PAGES);
+}
+
 Test(fault, zeros, .timeout = 60)
 {
 	struct pagemv_region_opts opts = { .source = PAGEMV_SOURCE_ZERO,
@@ -141,12 +155,15 @@ Test(fault, pages_move_in_from_a_range, .timeout = 60)
 	pagemv_close(pv);
 }
 
+static unsigned int mirrored[PAGES];
+
 /* Backwards, and every fourth page is zeros. */
 static void *mirror(void *arg, void *dst)
 {
 	char *const *ranges = arg;
 	size_t i = (size_t)((char *)dst - ranges[0]) / t_page();
 
+	mirrored[i]++;
 	return i % 4 == 3 ? NULL : ranges[1] + t_pages(PAGES - 1 - i);
 }
 
@@ -171,6 +188,8 @@ Test(fault, a_function_says_where_pages_come_from, .timeout = 60)
 		touch(page);
 		expect_right(i % 4 == 3 ? t_check_zero(page, 1)
 					: t_check(page, PAGES - i, 1));
+		cr_expect_eq(mirrored[i], 1, "page %zu: asked %u times", i,
+			     mirrored[i]);
 	}
 	cr_expect_eq(pagemv_region_unregister(region), 0);
 	pagemv_close(pv);
