@@ -5,6 +5,7 @@ pagemvinclude_HEADERS = \
 	%D%/pagemv/base.h \
 	%D%/pagemv/caps.h \
 	%D%/pagemv/fault.h \
+	%D%/pagemv/heap.h \
 	%D%/pagemv/move.h \
 	%D%/pagemv/pagemv.h \
 	%D%/pagemv/region.h \

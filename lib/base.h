@@ -64,6 +64,18 @@ static inline uint64_t pmv_ticks(void)
 #endif
 }
 
+/*
+ * Whether this process has one thread only: then nobody but signal handlers
+ * comes between a load and a store, and they have ended by then. The next one
+ * is made by the thread that asks. False where the C library does not tell.
+ */
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define pmv_alone() (__libc_single_threaded != 0)
+#else
+#define pmv_alone() false
+#endif
+
 /* Between two looks at what another thread is about to change. */
 static inline void pmv_pause(void)
 {

@@ -11,6 +11,7 @@
 
 #include "engine.h"
 #include "internal.h"
+#include "placement.h"
 #include "region.h"
 #include "uffd.h"
 
@@ -190,6 +191,7 @@ int pagemv_calibrate(struct pagemv *pv)
 		errno = saved;
 		return pmv_closed_errors(rc);
 	}
+	pmv_place_calibrate(pv, &costs->place);
 	costs->calibrated = true;
 	costs->older = atomic_load_explicit(&pv->costs, memory_order_acquire);
 	/* Pairs with the acquire in choose() and pagemv_caps(). */

@@ -46,6 +46,8 @@ enum pmv_fault_end pmv_fault_held(struct pagemv *pv, struct pmv_hold *hold,
 /* The handle is to be found by signal handlers; not any more. */
 void pmv_handles_add(struct pagemv *pv);
 void pmv_handles_remove(struct pagemv *pv);
+/* The lock of these survives fork(): what pmv_handles_add() does at first. */
+void pmv_handles_survive(void);
 
 /* ---- fault_thread.c ---- */
 

@@ -45,12 +45,18 @@ static void survive_fork(void)
 	pthread_atfork(before_fork, after_fork, after_fork);
 }
 
-void pmv_handles_add(struct pagemv *pv)
+void pmv_handles_survive(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct pagemv *first;
 
 	pthread_once(&once, survive_fork);
+}
+
+void pmv_handles_add(struct pagemv *pv)
+{
+	struct pagemv *first;
+
+	pmv_handles_survive();
 	pthread_mutex_lock(&handles_lock);
 	first = atomic_load_explicit(&handles, memory_order_relaxed);
 	atomic_store_explicit(&pv->next, first, memory_order_relaxed);

@@ -129,6 +129,11 @@ static inline void pmv_back_off(const struct pagemv *pv, unsigned int idle)
 int pmv_open_with(struct pagemv **out, const struct pagemv_open_opts *opts,
 		  const struct pmv_sys *sys);
 
+/* Copies and checks the options of pagemv_open(), NULL for defaults. o: zeroed.
+ * Returns 0, -EINVAL or -E2BIG. */
+int pmv_open_opts(struct pagemv_open_opts *o,
+		  const struct pagemv_open_opts *opts);
+
 /*
  * Copies a caller's struct that starts with its size: a shorter one is
  * filled up with zeros, the unknown tail of a longer one must be zero.

@@ -356,20 +356,44 @@ static void read_release(struct pagemv *pv, uint32_t trusted)
 			release, pv->quirks);
 }
 
-static void read_huge_size(struct pagemv *pv)
+size_t pmv_kernel_huge_bytes(const struct pmv_sys *sys, size_t page_bytes)
 {
 	char text[32] = { 0 };
 	unsigned long bytes;
-	int fd = pv->sys->open(
-		"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", O_RDONLY);
+	size_t huge = 0;
+	int fd = sys->open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+			   O_RDONLY);
 
 	if (fd < 0)
-		return;
-	if (pv->sys->read(fd, text, sizeof(text) - 1) > 0 &&
-	    sscanf(text, "%lu", &bytes) == 1 && bytes > pv->page_bytes &&
+		return 0;
+	if (sys->read(fd, text, sizeof(text) - 1) > 0 &&
+	    sscanf(text, "%lu", &bytes) == 1 && bytes > page_bytes &&
 	    !(bytes & (bytes - 1)))
-		pv->huge_bytes = bytes;
-	pv->sys->close(fd);
+		huge = bytes;
+	sys->close(fd);
+	return huge;
+}
+
+/* As high as the limit that is usual, 1024, allows: not higher, as the kernel
+ * makes the table of descriptors as long as the highest number. */
+#define HIGH_FD 896
+
+/* Where there is no such number it stays. */
+static void raise_fd(const struct pagemv *pv, int *fd)
+{
+	int high = *fd < 0 ? -1 : pv->sys->dup_from(*fd, HIGH_FD);
+
+	if (high < 0)
+		return;
+	pv->sys->close(*fd);
+	*fd = high;
+}
+
+static void raise_fds(struct pagemv *pv)
+{
+	raise_fd(pv, &pv->uffd);
+	raise_fd(pv, &pv->pagemap_fd);
+	raise_fd(pv, &pv->maps_fd);
 }
 
 static void log_result(struct pagemv *pv)
@@ -389,7 +413,7 @@ int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts)
 	int rc;
 
 	read_release(pv, opts->trusted);
-	read_huge_size(pv);
+	pv->huge_bytes = pmv_kernel_huge_bytes(pv->sys, pv->page_bytes);
 	rc = pmv_pages_open(pv);
 	if (rc == 0)
 		rc = pmv_mapping_open(pv);
@@ -399,6 +423,8 @@ int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts)
 		rc = probe_mechanisms(pv);
 	if (rc < 0)
 		return rc;
+	if (opts->flags & PAGEMV_OPEN_HIGH_FDS)
+		raise_fds(pv);
 	disable(pv, opts->disabled);
 	pv->caps.facilities = pv->facilities;
 	pv->caps.quirks = pv->quirks;

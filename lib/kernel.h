@@ -7,7 +7,7 @@
 
 #include <pagemv/base.h>
 
-#include "base.h"
+#include "sys.h"
 
 struct pagemv;
 struct pagemv_open_opts;
@@ -28,6 +28,9 @@ enum pagemv_reason pmv_lacking(int error);
 
 /* Is there swap that is switched on? True where that cannot be told. */
 bool pmv_swap_is_on(const struct pagemv *pv);
+
+/* Bytes of a huge page in a page table; 0: there are none. */
+size_t pmv_kernel_huge_bytes(const struct pmv_sys *sys, size_t page_bytes);
 
 /* Closes the descriptors. */
 void pmv_kernel_close(struct pagemv *pv);

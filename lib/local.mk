@@ -7,6 +7,8 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 %C%_libpagemv_internal_la_SOURCES = \
 	%D%/base.h \
 	%D%/answer.c \
+	%D%/arena.c \
+	%D%/arena.h \
 	%D%/batch.c \
 	%D%/blank.c \
 	%D%/blank.h \
@@ -35,6 +37,18 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/forks.h \
 	%D%/handlers.c \
 	%D%/handlers.h \
+	%D%/heap.c \
+	%D%/heap.h \
+	%D%/heap_alloc.c \
+	%D%/heap_decay.c \
+	%D%/heap_fit.c \
+	%D%/heap_fork.c \
+	%D%/heap_grow.c \
+	%D%/heap_huge.c \
+	%D%/heap_magazine.c \
+	%D%/heap_move.c \
+	%D%/heap_realloc.c \
+	%D%/heap_slot.c \
 	%D%/inherit.c \
 	%D%/inherit.h \
 	%D%/internal.h \
@@ -58,6 +72,8 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/page_state.h \
 	%D%/pages.c \
 	%D%/pages.h \
+	%D%/placement.c \
+	%D%/placement.h \
 	%D%/policy.c \
 	%D%/policy.h \
 	%D%/populate.c \
@@ -89,7 +105,7 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/uffd_uapi.h \
 	%D%/unregister.c
 %C%_libpagemv_internal_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(NUMA_CFLAGS)
-%C%_libpagemv_internal_la_LIBADD = $(URCU_LIBS) $(NUMA_LIBS)
+%C%_libpagemv_internal_la_LIBADD = $(URCU_LIBS)
 
 lib_LTLIBRARIES += %D%/libpagemv.la
 %C%_libpagemv_la_SOURCES =

@@ -263,12 +263,18 @@ int pmv_mapping_prot(const struct pmv_mapping *m)
 	       (m->flags & PMV_MAP_EXEC ? PROT_EXEC : 0);
 }
 
-int pmv_mapping_locked(const struct pagemv *pv, uintptr_t addr)
+int pmv_page_locked(const struct pmv_sys *sys, uintptr_t addr,
+		    size_t page_bytes)
 {
 	/* ASSUME(msync-locked) */
-	int rc = pv->sys->msync(addr, pv->page_bytes, MS_INVALIDATE);
+	int rc = sys->msync(addr, page_bytes, MS_INVALIDATE);
 
 	return rc == -EBUSY ? 1 : rc;
+}
+
+int pmv_mapping_locked(const struct pagemv *pv, uintptr_t addr)
+{
+	return pmv_page_locked(pv->sys, addr, pv->page_bytes);
 }
 
 int pmv_mapping_open(struct pagemv *pv)

@@ -6,6 +6,7 @@
 #define PMV_MAPPING_H
 
 #include "base.h"
+#include "sys.h"
 
 struct pagemv;
 
@@ -59,6 +60,9 @@ int pmv_mapping_find_deep(const struct pagemv *pv, uintptr_t addr,
 /* Whether the mapping at the page addr is locked by mlock(): 1 or 0, or
  * -errno. */
 int pmv_mapping_locked(const struct pagemv *pv, uintptr_t addr);
+/* The same without a handle. */
+int pmv_page_locked(const struct pmv_sys *sys, uintptr_t addr,
+		    size_t page_bytes);
 
 /* Opens pv->maps_fd where PROCMAP_QUERY works. Returns 0, also where there is
  * nothing to open, or -EMFILE, -ENFILE. */

@@ -48,8 +48,8 @@ int pmv_closed_errors(int rc)
 	}
 }
 
-static int check_opts(struct pagemv_open_opts *o,
-		      const struct pagemv_open_opts *opts)
+int pmv_open_opts(struct pagemv_open_opts *o,
+		  const struct pagemv_open_opts *opts)
 {
 	int rc = opts ? pmv_opts_copy(o, sizeof(*o), opts) : 0;
 
@@ -163,7 +163,7 @@ int pmv_open_with(struct pagemv **out, const struct pagemv_open_opts *opts,
 
 	if (!out)
 		return -EINVAL;
-	rc = check_opts(&o, opts);
+	rc = pmv_open_opts(&o, opts);
 	if (rc == 0)
 		rc = open_handle(out, &o, sys);
 	errno = saved;
@@ -172,7 +172,7 @@ int pmv_open_with(struct pagemv **out, const struct pagemv_open_opts *opts,
 
 int pagemv_open(struct pagemv **out, const struct pagemv_open_opts *opts)
 {
-	return pmv_open_with(out, opts, &pmv_sys_linux);
+	return pmv_open_with(out, opts, pmv_sys_default());
 }
 
 void pagemv_close(struct pagemv *pv)

@@ -289,14 +289,19 @@ int pmv_pages_put(const struct pagemv *pv, uintptr_t addr)
 	return got == -EFAULT ? -ENOMEM : 0;
 }
 
-int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+int pmv_pages_drop(const struct pmv_sys *sys, uintptr_t addr, size_t bytes)
 {
-	int rc = pv->sys->madvise(addr, bytes, MADV_DONTNEED);
+	int rc = sys->madvise(addr, bytes, MADV_DONTNEED);
 
 	/* Locked memory: Linux 5.18. */
 	if (rc < 0)
-		rc = pv->sys->madvise(addr, bytes, MADV_DONTNEED_LOCKED);
+		rc = sys->madvise(addr, bytes, MADV_DONTNEED_LOCKED);
 	return rc;
+}
+
+int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
+	return pmv_pages_drop(pv->sys, addr, bytes);
 }
 
 int pmv_pages_open(struct pagemv *pv)

@@ -7,6 +7,7 @@
 #define PMV_PAGES_H
 
 #include "base.h"
+#include "sys.h"
 
 struct pagemv;
 
@@ -81,7 +82,8 @@ int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes);
  */
 int pmv_pages_put(const struct pagemv *pv, uintptr_t addr);
 
-/* Throws the pages away; they read as zeros then. */
+/* Throws the pages away; they read as zeros then. The first needs no handle. */
+int pmv_pages_drop(const struct pmv_sys *sys, uintptr_t addr, size_t bytes);
 int pmv_pages_discard(const struct pagemv *pv, uintptr_t addr, size_t bytes);
 
 /* Opens what the functions above look at: fills in pv->pagemap_fd,

@@ -18,8 +18,17 @@ struct pmv_cost {
 	double huge_page_ns;
 };
 
+/* What it costs to bring pages to another NUMA node: call_ns + n * page_ns; and
+ * what it costs to go once through a page that is far. */
+struct pmv_place_costs {
+	double call_ns;
+	double page_ns;
+	double far_page_ns;
+};
+
 struct pmv_costs {
 	struct pmv_cost mech[PAGEMV_MECH_COUNT];
+	struct pmv_place_costs place;
 	bool calibrated;
 	/* Those that these replaced: kept until the handle is closed, as
 	 * somebody may be reading them. NULL for the defaults. */
@@ -52,6 +61,13 @@ double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,
 enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
 				   uint32_t candidates,
 				   const struct pmv_shape *shape);
+
+/*
+ * Whether it pays to bring so many pages from another node. Nobody knows how
+ * often they will be used: they are taken to be gone through four times. And
+ * nobody waits longer for it than 20 ms, whatever it may save.
+ */
+bool pmv_bringing_pays(const struct pmv_place_costs *costs, size_t pages);
 
 /* What is wrong with two ranges of len bytes by themselves; NONE if nothing. */
 enum pagemv_reason pmv_argument_reason(size_t page_bytes, uintptr_t a,

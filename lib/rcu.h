@@ -11,6 +11,7 @@
 #define PMV_RCU_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <urcu-bp.h>
 
 #ifdef __SANITIZE_THREAD__
@@ -36,6 +37,13 @@ static inline void pmv_rcu_read_unlock(void *tag)
 {
 	PMV_RCU_SECTION_ENDS(tag);
 	rcu_read_unlock();
+}
+
+/* A section in which nobody may wait for a grace period: also one of the
+ * program's, as the flavour is the process's. */
+static inline bool pmv_rcu_inside(void)
+{
+	return rcu_read_ongoing() != 0;
 }
 
 static inline void pmv_rcu_synchronize(void *tag)

@@ -184,6 +184,14 @@ void pmv_region_learn(const struct pagemv *pv, uintptr_t addr,
 bool pmv_region_gets_huge(const struct pagemv *pv, uintptr_t addr);
 void pmv_region_learn_huge(const struct pagemv *pv, uintptr_t addr);
 
+/*
+ * Registers reserved address space (PROT_NONE) as a quiet region: what becomes
+ * accessible of it later is registered. The caller knows it to be private and
+ * anonymous. As pagemv_region_register() otherwise.
+ */
+int pmv_region_reserve(struct pagemv *pv, uintptr_t addr, size_t bytes,
+		       struct pagemv_region **out);
+
 /* Sets up an empty registry. atfork: liburcu's handlers for fork() are to be
  * registered. */
 int pmv_regions_open(struct pagemv *pv, bool atfork);

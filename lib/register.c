@@ -390,6 +390,20 @@ int pagemv_region_register(struct pagemv *pv, void *addr, size_t len_bytes,
 	return rc;
 }
 
+int pmv_region_reserve(struct pagemv *pv, uintptr_t addr, size_t bytes,
+		       struct pagemv_region **out)
+{
+	const struct pagemv_region_opts quiet = { 0 };
+	enum pagemv_reason reason;
+	int error = 0;
+
+	if (!pmv_alive(pv))
+		return -ESRCH;
+	reason = region_add(pv, addr, bytes, &quiet, out, &error);
+	return reason == PAGEMV_REASON_OVERLAP ? -EBUSY
+					       : pmv_reason_errno(reason);
+}
+
 /* ---- all of them ---- */
 
 int pmv_regions_open(struct pagemv *pv, bool atfork)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -17,6 +19,10 @@
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA	     0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
 #endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -41,6 +47,11 @@ static int sys_open(const char *path, int flags)
 static int sys_close(int fd)
 {
 	return (int)pmv_syscall(SYS_close, fd, 0, 0, 0, 0);
+}
+
+static int sys_dup_from(int fd, int least)
+{
+	return (int)pmv_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least, 0, 0);
 }
 
 static ssize_t sys_read(int fd, void *buf, size_t bytes)
@@ -95,6 +106,58 @@ static int sys_mmap(uintptr_t *out, size_t bytes, int prot)
 static int sys_munmap(uintptr_t addr, size_t bytes)
 {
 	return (int)pmv_syscall(SYS_munmap, (long)addr, (long)bytes, 0, 0, 0);
+}
+
+/* Left as mlockall() makes it: where the program wants its memory locked, that
+ * of heaps is. */
+static int reserve(uintptr_t hint, uintptr_t *out, size_t bytes, int flags)
+{
+	int saved = errno, rc = 0;
+	void *addr = mmap((void *)hint, bytes, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags,
+			  -1, 0);
+
+	if (addr == MAP_FAILED)
+		rc = -errno;
+	else
+		*out = (uintptr_t)addr;
+	errno = saved;
+	return rc;
+}
+
+static int sys_reserve(uintptr_t hint, uintptr_t *out, size_t bytes)
+{
+	return reserve(hint, out, bytes, 0);
+}
+
+static int sys_reserve_over(uintptr_t addr, size_t bytes)
+{
+	return reserve(addr, &addr, bytes, MAP_FIXED);
+}
+
+static int sys_mprotect(uintptr_t addr, size_t bytes, int prot)
+{
+	return (int)pmv_syscall(SYS_mprotect, (long)addr, (long)bytes, prot, 0,
+				0);
+}
+
+static int sys_name_memory(uintptr_t addr, size_t bytes, const char *name)
+{
+	return (int)pmv_syscall(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
+				(long)addr, (long)bytes, (long)name);
+}
+
+static int sys_limit(int resource, uint64_t *out)
+{
+	int saved = errno, rc = 0;
+	struct rlimit limit;
+
+	if (getrlimit((unsigned int)resource, &limit) < 0)
+		rc = -errno;
+	else
+		*out = limit.rlim_cur;
+	errno = saved;
+	return rc;
 }
 
 /* Before Linux 4.17 the address was only a hint. */
@@ -247,16 +310,30 @@ static uint64_t sys_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static uint64_t sys_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 const struct pmv_sys pmv_sys_linux = {
 	.ioctl = sys_ioctl,
 	.userfaultfd = sys_userfaultfd,
 	.open = sys_open,
 	.close = sys_close,
+	.dup_from = sys_dup_from,
 	.read = sys_read,
 	.pread = sys_pread,
 	.mmap = sys_mmap,
 	.mmap_at = sys_mmap_at,
+	.reserve = sys_reserve,
+	.reserve_over = sys_reserve_over,
 	.munmap = sys_munmap,
+	.mprotect = sys_mprotect,
+	.name_memory = sys_name_memory,
+	.limit = sys_limit,
 	.mremap = sys_mremap,
 	.madvise = sys_madvise,
 	.msync = sys_msync,
@@ -276,4 +353,10 @@ const struct pmv_sys pmv_sys_linux = {
 	.yield = sys_yield,
 	.sleep_ns = sys_sleep_ns,
 	.now_ns = sys_now_ns,
+	.cpu_ns = sys_cpu_ns,
 };
+
+const struct pmv_sys *pmv_sys_default(void)
+{
+	return &pmv_sys_linux;
+}

@@ -135,6 +135,21 @@ PMV_HOT struct pmv_step pmv_uffd_move(const struct pmv_sys *sys, int fd,
 	return uffd_step(rc, arg.move, bytes);
 }
 
+struct pmv_step pmv_uffd_move_sparse(const struct pmv_sys *sys, int fd,
+				     uintptr_t dst, uintptr_t src, size_t bytes)
+{
+	struct pmv_uffdio_move arg = {
+		.dst = dst,
+		.src = src,
+		.len = bytes,
+		.mode = PMV_UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES |
+			PMV_UFFDIO_MOVE_MODE_DONTWAKE,
+	};
+	int rc = sys->ioctl(fd, PMV_UFFDIO_MOVE, &arg);
+
+	return uffd_step(rc, arg.move, bytes);
+}
+
 struct pmv_step pmv_uffd_copy(const struct pmv_sys *sys, int fd, uintptr_t dst,
 			      uintptr_t src, size_t bytes)
 {

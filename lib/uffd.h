@@ -63,6 +63,10 @@ int pmv_uffd_detach(const struct pmv_sys *sys, int fd, uintptr_t addr,
 
 struct pmv_step pmv_uffd_move(const struct pmv_sys *sys, int fd, uintptr_t dst,
 			      uintptr_t src, size_t bytes);
+/* The same, and holes stay holes: they count as done. Nobody waits at dst. */
+struct pmv_step pmv_uffd_move_sparse(const struct pmv_sys *sys, int fd,
+				     uintptr_t dst, uintptr_t src,
+				     size_t bytes);
 struct pmv_step pmv_uffd_copy(const struct pmv_sys *sys, int fd, uintptr_t dst,
 			      uintptr_t src, size_t bytes);
 /* Zero pages. */

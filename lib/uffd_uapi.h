@@ -24,7 +24,9 @@ struct pmv_uffdio_move {
 	int64_t move;
 };
 
-#define PMV_UFFDIO_MOVE_NR 0x05
+#define PMV_UFFDIO_MOVE_MODE_DONTWAKE	     (1ull << 0)
+#define PMV_UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES (1ull << 1)
+#define PMV_UFFDIO_MOVE_NR		     0x05
 #define PMV_UFFDIO_MOVE \
 	_IOWR(UFFDIO, PMV_UFFDIO_MOVE_NR, struct pmv_uffdio_move)
 #define PMV_UFFD_USER_MODE_ONLY 1

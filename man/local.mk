@@ -10,6 +10,18 @@ dist_man_MANS += \
 	%D%/pagemv_exchange.3 \
 	%D%/pagemv_handlers_start.3 \
 	%D%/pagemv_handlers_stop.3 \
+	%D%/pagemv_heap_adopt.3 \
+	%D%/pagemv_heap_aligned_alloc.3 \
+	%D%/pagemv_heap_alloc.3 \
+	%D%/pagemv_heap_bounds.3 \
+	%D%/pagemv_heap_create.3 \
+	%D%/pagemv_heap_destroy.3 \
+	%D%/pagemv_heap_free.3 \
+	%D%/pagemv_heap_give.3 \
+	%D%/pagemv_heap_realloc.3 \
+	%D%/pagemv_heap_stats.3 \
+	%D%/pagemv_heap_trim.3 \
+	%D%/pagemv_heap_usable_size.3 \
 	%D%/pagemv_mechanism_name.3 \
 	%D%/pagemv_move.3 \
 	%D%/pagemv_movev.3 \

@@ -5,14 +5,18 @@
 #
 #   unit    Criterion, mirrors lib/; needs nothing of the kernel
 #   live    Criterion, on the running kernel
+#   fuzz    the same, on sequences of calls
+#   tools   shell; pagemv(1)
 #   stress  prints TAP itself, as ThreadSanitizer and Criterion do not go
 #           together; also the tests of the build with ThreadSanitizer
 #   gates   shell; what no compiler checks
+#   preload shell and C; the shim, under real programs and alone: preload/local.mk
 
 AM_DEFAULT_SOURCE_EXT = .c
 
 pmv_unit_tests = \
 	%D%/unit/test_answer \
+	%D%/unit/test_arena \
 	%D%/unit/test_batch \
 	%D%/unit/test_blank \
 	%D%/unit/test_calibrate \
@@ -25,6 +29,17 @@ pmv_unit_tests = \
 	%D%/unit/test_extents \
 	%D%/unit/test_fault \
 	%D%/unit/test_fault_thread \
+	%D%/unit/test_heap \
+	%D%/unit/test_heap_alloc \
+	%D%/unit/test_heap_decay \
+	%D%/unit/test_heap_fit \
+	%D%/unit/test_heap_fork \
+	%D%/unit/test_heap_grow \
+	%D%/unit/test_heap_huge \
+	%D%/unit/test_heap_magazine \
+	%D%/unit/test_heap_move \
+	%D%/unit/test_heap_realloc \
+	%D%/unit/test_heap_slot \
 	%D%/unit/test_job \
 	%D%/unit/test_kernel \
 	%D%/unit/test_log \
@@ -37,6 +52,7 @@ pmv_unit_tests = \
 	%D%/unit/test_open \
 	%D%/unit/test_page_state \
 	%D%/unit/test_pages \
+	%D%/unit/test_placement \
 	%D%/unit/test_policy \
 	%D%/unit/test_quirks \
 	%D%/unit/test_region \
@@ -58,6 +74,15 @@ pmv_live_tests = \
 	%D%/live/test_fault \
 	%D%/live/test_fork \
 	%D%/live/test_handlers \
+	%D%/live/test_heap_adopt \
+	%D%/live/test_heap_confined \
+	%D%/live/test_heap_fork \
+	%D%/live/test_heap_give \
+	%D%/live/test_heap_grow \
+	%D%/live/test_heap_memory \
+	%D%/live/test_heap_misuse \
+	%D%/live/test_heap_reuse \
+	%D%/live/test_heap_signal \
 	%D%/live/test_huge \
 	%D%/live/test_inherit \
 	%D%/live/test_lifecycle \
@@ -80,12 +105,18 @@ pmv_live_tests = \
 
 pmv_stress_tests = \
 	%D%/stress/storm_fault \
+	%D%/stress/storm_heap \
 	%D%/stress/storm_miscount \
 	%D%/stress/storm_move \
 	%D%/stress/storm_page_state \
 	%D%/stress/storm_region \
 	%D%/stress/storm_source \
 	%D%/stress/storm_track
+
+# Sequences of calls, compared with a model: kept ones, and random ones.
+pmv_fuzz_tests = \
+	%D%/fuzz/random_heap \
+	%D%/fuzz/replay_heap
 
 pmv_gates = \
 	%D%/gates/dist.sh \
@@ -103,10 +134,13 @@ pmv_gates = \
 check_LTLIBRARIES += %D%/libtest.la
 %C%_libtest_la_SOURCES = \
 	%D%/live/faults.h \
+	%D%/live/heaps.h \
 	%D%/live/tracked.h \
 	%D%/support/confine.c \
 	%D%/support/confine.h \
 	%D%/support/live.h \
+	%D%/support/marks.c \
+	%D%/support/marks.h \
 	%D%/support/oracle.c \
 	%D%/support/oracle.h \
 	%D%/support/pin.c \
@@ -137,6 +171,7 @@ endif
 	%D%/unit/fake_sys.h \
 	%D%/unit/fake_uffd.c \
 	%D%/unit/fake_uffd.h \
+	%D%/unit/heap_scene.h \
 	%D%/unit/scene.c \
 	%D%/unit/scene.h \
 	%D%/unit/sweep.c \
@@ -159,7 +194,31 @@ FAKE_MALLOC_WRAPS = -Wl,--wrap=malloc -Wl,--wrap=calloc \
 	%D%/unit/fake_malloc.h \
 	%D%/unit/test_region.c
 %C%_unit_test_region_LDFLAGS = $(AM_LDFLAGS) $(FAKE_MALLOC_WRAPS)
+# A machine with several nodes is for these.
+FAKE_NUMA_WRAPS = -Wl,--wrap=dlopen -Wl,--wrap=dlsym
+%C%_unit_test_numa_SOURCES = \
+	%D%/unit/fake_numa.c \
+	%D%/unit/fake_numa.h \
+	%D%/unit/test_numa.c
+%C%_unit_test_numa_LDFLAGS = $(AM_LDFLAGS) $(FAKE_NUMA_WRAPS)
+%C%_unit_test_placement_SOURCES = \
+	%D%/unit/fake_numa.c \
+	%D%/unit/fake_numa.h \
+	%D%/unit/test_placement.c
+%C%_unit_test_placement_LDFLAGS = $(AM_LDFLAGS) $(FAKE_NUMA_WRAPS)
 %C%_libunit_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(CRITERION_CFLAGS)
+
+pmv_fuzz_heap = \
+	%D%/fuzz/heap_model.c \
+	%D%/fuzz/heap_model.h \
+	%D%/fuzz/heap_ops.c \
+	%D%/fuzz/heap_ops.h
+%C%_fuzz_random_heap_SOURCES = $(pmv_fuzz_heap) %D%/fuzz/random_heap.c
+%C%_fuzz_replay_heap_SOURCES = $(pmv_fuzz_heap) %D%/fuzz/replay_heap.c
+# Only clang can make it: ./dev fuzz.
+EXTRA_PROGRAMS = %D%/fuzz/fuzz_heap
+%C%_fuzz_fuzz_heap_SOURCES = $(pmv_fuzz_heap) %D%/fuzz/fuzz_heap.c
+%C%_fuzz_fuzz_heap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 # The libraries of every program that has no _LDADD of its own: the unit and
 # live tests.
@@ -173,7 +232,7 @@ if SANITIZE_THREAD
 pmv_tests += $(pmv_stress_tests)
 check_PROGRAMS += $(pmv_stress_tests)
 else
-check_PROGRAMS += $(pmv_stress_tests)
+check_PROGRAMS += $(pmv_stress_tests) $(pmv_fuzz_tests)
 if HAVE_CRITERION
 check_PROGRAMS += $(pmv_unit_tests) $(pmv_live_tests)
 pmv_tests += $(pmv_unit_tests)
@@ -185,7 +244,7 @@ pmv_tests += %D%/bench.sh %D%/examples.sh
 if HAVE_CRITERION
 pmv_tests += $(pmv_live_tests)
 endif
-pmv_tests += $(pmv_stress_tests)
+pmv_tests += $(pmv_fuzz_tests) $(pmv_stress_tests)
 endif
 if !SANITIZE
 pmv_tests += $(pmv_gates)
@@ -217,6 +276,7 @@ EXTRA_DIST += \
 	%D%/conditions.sh \
 	%D%/examples.sh \
 	%D%/expected-skips.txt \
+	%D%/fuzz/corpus \
 	%D%/gates/gatelib.sh \
 	%D%/lsan.supp \
 	%D%/no-criterion.sh \
@@ -226,4 +286,5 @@ EXTRA_DIST += \
 clean-local: clean-reports
 .PHONY: clean-reports
 clean-reports:
-	rm -rf %D%/unit/*.reports %D%/live/*.reports %D%/stress/*.reports
+	rm -rf %D%/fuzz/*.reports %D%/unit/*.reports %D%/live/*.reports \
+		%D%/stress/*.reports

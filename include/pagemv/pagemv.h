@@ -14,6 +14,7 @@
 #include <pagemv/base.h>
 #include <pagemv/caps.h>
 #include <pagemv/fault.h>
+#include <pagemv/heap.h>
 #include <pagemv/move.h>
 #include <pagemv/region.h>
 #include <pagemv/stats.h>
@@ -38,7 +39,10 @@ enum pagemv_log_level {
 #define PAGEMV_OPEN_NO_ATFORK   (1u << 3) /* the program itself registers the
 					   * fork handlers of liburcu-bp, which
 					   * would meet in a deadlock with ours */
-#define PAGEMV_OPEN_FLAGS_ALL   15u
+#define PAGEMV_OPEN_HIGH_FDS    (1u << 4) /* descriptors have high numbers: for
+					   * programs that close, or replace,
+					   * all low ones without asking */
+#define PAGEMV_OPEN_FLAGS_ALL   31u
 
 struct pagemv_open_opts {
 	size_t size;        /* sizeof(struct pagemv_open_opts) */

@@ -14,7 +14,7 @@ layer() {
 	base.h | raw_syscall.h | uffd_uapi.h | rcu.h | trace.h) echo 0 ;;
 	sys.* | log.* | calm.* | policy.* | quirks.* | strings.c | forks.*) echo 1 ;;
 	internal.h | channel.h | stats.* | uffd.* | numa.*) echo 2 ;;
-	kernel.* | mapping.* | pages.* | staging.* | diagnose.* | blank.*)
+	kernel.* | mapping.* | pages.* | placement.* | staging.* | diagnose.* | blank.*)
 		echo 3 ;;
 	channel.c | extents.* | page_state.* | region.* | register.c | \
 		registry.h | unregister.c | scratch.*) echo 3 ;;
@@ -23,8 +23,8 @@ layer() {
 	move.c | batch.c | relocate.c | exchange.c | calibrate.* | source.* | \
 		event.*) echo 6 ;;
 	fault.* | fault_* | populate.c | handlers.* | inherit.* | \
-		children.* | heap.* | evac.*) echo 7 ;;
-	open.c) echo 8 ;;
+		children.* | evac.*) echo 7 ;;
+	open.c | arena.* | heap*) echo 8 ;;
 	*) return 1 ;;
 	esac
 }
@@ -110,8 +110,8 @@ pure() {
 }
 
 syscalls=$(call "ioctl|mmap|munmap|mremap|madvise|process_madvise|mprotect|\
-mincore|mlock|mlock2|munlock|syscall|open|openat|close|read|pread|write|\
-pwrite|poll|ppoll|eventfd|fork|getpid|clock_gettime|nanosleep|sched_yield|\
+mincore|mlock|mlock2|munlock|prctl|getrlimit|syscall|open|openat|close|read|\
+pread|write|pwrite|poll|ppoll|eventfd|fork|getpid|clock_gettime|nanosleep|sched_yield|\
 signal|sigaction|kill|tgkill|pthread_kill|sigqueue|pthread_sigqueue")
 leaving=$(call "exit|_exit|_Exit|quick_exit|printf|vprintf|fprintf|vfprintf|\
 puts|fputs|perror")

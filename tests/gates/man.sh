@@ -33,7 +33,7 @@ lint() { # DIRECTORY
 
 # listed FILE DIRECTORY: what FILE lists is what DIRECTORY has.
 listed() {
-	grep -oE '%D%/[a-z0-9_]+\.[1-9]' "$1" | sed 's,^%D%/,,' |
+	grep -oE '%D%/[a-z0-9_-]+\.[1-9]' "$1" | sed 's,^%D%/,,' |
 		LC_ALL=C sort >"$gate_tmp/listed"
 	pages "$2" | sed 's,.*/,,' | LC_ALL=C sort >"$gate_tmp/present"
 	[ -s "$gate_tmp/listed" ] || {

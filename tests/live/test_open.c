@@ -630,6 +630,30 @@ Test(opening, keeps_at_most_three_descriptors_all_close_on_exec)
 	cr_expect_eq(t_count_fds(), before);
 }
 
+Test(opening, high_descriptors_leave_the_low_ones_to_the_program)
+{
+	static const struct pagemv_open_opts opts =
+		OPEN_OPTS(.flags = PAGEMV_OPEN_HIGH_FDS);
+	size_t before = t_count_fds();
+	struct pagemv *pv = NULL;
+	const char *wrong;
+	int low = open("/dev/null", O_RDONLY);
+
+	close(low);
+	cr_assert_eq(pagemv_open(&pv, &opts), 0);
+	for (int fd = low; fd < 100; fd++)
+		cr_expect(fcntl(fd, F_GETFD) < 0, "%d is open", fd);
+	for (int fd = 100; fd < 1024; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		cr_expect(flags < 0 || flags & FD_CLOEXEC, "%d", fd);
+	}
+	wrong = moves_pages(pv);
+	cr_expect_null(wrong, "%s", wrong);
+	pagemv_close(pv);
+	cr_expect_eq(t_count_fds(), before);
+}
+
 Test(opening, closing_nothing_is_fine)
 {
 	pagemv_close(NULL);

@@ -15,6 +15,13 @@
 
 #define T_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Memory is also a sanitizer's, which maps of its own as it likes. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define T_SANITIZED 1
+#else
+#define T_SANITIZED 0
+#endif
+
 /* Ends the process with a message: the set-up of a test is broken. */
 __attribute__((noreturn, format(printf, 1, 2))) void t_die(const char *format,
 							   ...);

@@ -179,8 +179,10 @@ const char *fake_call_name(enum fake_call call)
 		"mlock",       "munlock",      "futex wait",
 		"futex wake",  "poll",	       "eventfd",
 		"write",       "queue signal", "sigaction",
-		"uname",       "getpid",       "yield",
-		"sleep",       "now",	       "any",
+		"uname",       "reserve",      "reserve over",
+		"mprotect",    "name",	       "limit",
+		"getpid",      "yield",	       "sleep",
+		"now",	       "any",
 	};
 
 	return names[call];
@@ -552,6 +554,59 @@ static int fake_munmap(uintptr_t addr, size_t bytes)
 	return rc;
 }
 
+static int fake_reserve(uintptr_t hint, uintptr_t *out, size_t bytes)
+{
+	const struct fake_rule *r = rule_for(FAKE_RESERVE, hint, NULL);
+	int rc;
+
+	if (answers(r))
+		return r->error;
+	rc = pmv_sys_linux.reserve(hint, out, bytes);
+	if (rc == 0)
+		fake.mapped += bytes;
+	return rc;
+}
+
+static int fake_reserve_over(uintptr_t addr, size_t bytes)
+{
+	const struct fake_rule *r = rule_for(FAKE_RESERVE_OVER, addr, NULL);
+	int rc;
+
+	if (answers(r))
+		return r->error;
+	rc = pmv_sys_linux.reserve_over(addr, bytes);
+	if (rc == 0)
+		fake_uffd_gone(addr, bytes);
+	return rc;
+}
+
+static int fake_mprotect(uintptr_t addr, size_t bytes, int prot)
+{
+	const struct fake_rule *r = rule_for(FAKE_MPROTECT, addr, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.mprotect(addr, bytes, prot);
+}
+
+static int fake_name_memory(uintptr_t addr, size_t bytes, const char *name)
+{
+	const struct fake_rule *r = rule_for(FAKE_NAME, addr, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.name_memory(addr, bytes, name);
+}
+
+static int fake_limit(int resource, uint64_t *out)
+{
+	const struct fake_rule *r = rule_for(FAKE_LIMIT, 0, NULL);
+
+	if (answers(r))
+		return r->error;
+	return pmv_sys_linux.limit(resource, out);
+}
+
 static int fake_mremap(uintptr_t src, size_t bytes, uintptr_t dst)
 {
 	const struct fake_rule *r = rule_for(FAKE_MREMAP, src, NULL);
@@ -728,6 +783,11 @@ static uint64_t fake_now_ns(void)
 	return pmv_sys_linux.now_ns();
 }
 
+static uint64_t fake_cpu_ns(void)
+{
+	return pmv_sys_linux.cpu_ns();
+}
+
 const struct pmv_sys fake_sys = {
 	.ioctl = fake_ioctl,
 	.userfaultfd = fake_userfaultfd,
@@ -737,7 +797,12 @@ const struct pmv_sys fake_sys = {
 	.pread = fake_pread,
 	.mmap = fake_mmap,
 	.mmap_at = fake_mmap_at,
+	.reserve = fake_reserve,
+	.reserve_over = fake_reserve_over,
 	.munmap = fake_munmap,
+	.mprotect = fake_mprotect,
+	.name_memory = fake_name_memory,
+	.limit = fake_limit,
 	.mremap = fake_mremap,
 	.madvise = fake_madvise,
 	.msync = fake_msync,
@@ -757,4 +822,5 @@ const struct pmv_sys fake_sys = {
 	.yield = fake_yield,
 	.sleep_ns = fake_sleep_ns,
 	.now_ns = fake_now_ns,
+	.cpu_ns = fake_cpu_ns,
 };

@@ -173,6 +173,13 @@ static int move_page(int fd, uintptr_t dst, uintptr_t src)
 	return 0;
 }
 
+static int move_page_or_hole(int fd, uintptr_t dst, uintptr_t src)
+{
+	int rc = move_page(fd, dst, src);
+
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int copy_page(int fd, uintptr_t dst, uintptr_t src)
 {
 	if (!registered(fd, dst, dst + t_page()))
@@ -213,7 +220,10 @@ static int play_move(int fd, struct pmv_uffdio_move *m)
 		return -EINVAL;
 	if (!registered(fd, m->dst, m->dst + m->len))
 		return -EINVAL;
-	return pages(move_page, fd, m->dst, m->src, m->len, &m->move);
+	return pages(m->mode & PMV_UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES
+			     ? move_page_or_hole
+			     : move_page,
+		     fd, m->dst, m->src, m->len, &m->move);
 }
 
 static int play_copy(int fd, struct uffdio_copy *c)

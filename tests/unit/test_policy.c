@@ -215,3 +215,18 @@ Test(policy, a_single_wait_is_bounded)
 		cr_expect(pmv_backoff_ns(idle) <= 5000000, "at %u", idle);
 	cr_expect(pmv_backoff_ns(4000000000u) <= 5000000);
 }
+
+Test(policy, brings_pages_where_that_costs_less_than_it_saves)
+{
+	const struct pmv_place_costs dear = { 1000, 400, 100 },
+				     cheap = { 1000, 300, 100 },
+				     near = { 0, 300, 0 };
+
+	cr_expect(!pmv_bringing_pays(&cheap, 0));
+	cr_expect(!pmv_bringing_pays(&cheap, 10), "the call costs too much");
+	cr_expect(pmv_bringing_pays(&cheap, 11));
+	cr_expect(pmv_bringing_pays(&cheap, 66663), "19.9999 ms");
+	cr_expect(!pmv_bringing_pays(&cheap, 66664), "20.0002 ms");
+	cr_expect(!pmv_bringing_pays(&dear, 1000));
+	cr_expect(!pmv_bringing_pays(&near, 1000));
+}

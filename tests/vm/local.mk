@@ -7,6 +7,7 @@
 pmv_scenarios = \
 	%D%/scenarios/coredump \
 	%D%/scenarios/fork \
+	%D%/scenarios/heap_numa \
 	%D%/scenarios/huge \
 	%D%/scenarios/ksm \
 	%D%/scenarios/memcg \

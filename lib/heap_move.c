@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The pages of a block, from one place to another.
+ *
+ * By UFFDIO_MOVE, which leaves mappings as they are. By mremap() where there is
+ * no such thing; where pages are pinned, which follow it; and where pages are
+ * shared with another process since a fork(), each of which would have to be
+ * copied first. What is left is copied.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "forks.h"
+#include "heap.h"
+#include "pages.h"
+#include "placement.h"
+#include "track.h"
+#include "uffd.h"
+
+/* Fewer bytes that are shared with a child are copied sooner than mappings are
+ * broken apart. */
+#define SHARED_MIN ((size_t)2 << 20)
+/* The kernel is asked so often to go on where it stopped. */
+#define TRIES 64
+
+static void add(struct pagemv_result *sum, const struct pagemv_result *res)
+{
+	sum->moved_bytes += res->moved_bytes;
+	sum->copied_bytes += res->copied_bytes;
+	sum->hole_bytes += res->hole_bytes;
+	sum->repaired_bytes += res->repaired_bytes;
+	sum->mechanisms |= res->mechanisms;
+	sum->kernel_calls += res->kernel_calls;
+}
+
+/* Some of them are looked at. */
+static bool is_shared(const struct pagemv *pv, const struct pmv_transfer *t)
+{
+	size_t page = pv->page_bytes;
+
+	return pmv_forks() && t->bytes >= SHARED_MIN &&
+	       (pmv_pages_shared(pv, t->src) ||
+		pmv_pages_shared(pv,
+				 t->src + pmv_round_down(t->bytes / 2, page)) ||
+		pmv_pages_shared(pv, t->src + t->bytes - page));
+}
+
+/* Pages that were on their way when their place was filled; it is not to be
+ * used by anybody meanwhile. */
+static void take_stray(struct pagemv *pv, uintptr_t dst,
+		       const struct pagemv_result *res)
+{
+	if (!res->stray)
+		return;
+	memcpy((void *)(dst + res->stray_off), res->stray, res->stray_bytes);
+	pv->sys->munmap((uintptr_t)res->stray, res->stray_bytes);
+}
+
+/* From *off on; how far it came. Returns as pagemv_move(). */
+static int move_on(struct pagemv *pv, const struct pmv_transfer *t,
+		   uint32_t flags, uint32_t busy, size_t *off, uint32_t *reason)
+{
+	const struct pagemv_move_opts o = {
+		.size = sizeof(o),
+		/* A kernel that locks memory has filled dst with zeros. */
+		.flags = flags | PAGEMV_MOVE_HOLES | PAGEMV_MOVE_QUIESCENT |
+			 PAGEMV_MOVE_REPLACE,
+		.busy = busy,
+	};
+	struct pagemv_result res;
+	int rc = pagemv_move(pv, (void *)(t->dst + *off),
+			     (void *)(t->src + *off), t->bytes - *off, &o,
+			     &res);
+
+	add(t->res, &res);
+	take_stray(pv, t->dst + *off, &res);
+	*off += rc == 0 ? t->bytes - *off : res.left_off;
+	*reason = res.reason;
+	return rc;
+}
+
+/* A page that is not in this process may be of a file, or be shared: only if it
+ * is zeros nothing is lost with it. It is read. */
+static struct pmv_run look_at_foreign(const struct pagemv *pv, uintptr_t addr,
+				      struct pmv_run run)
+{
+	if (run.known && run.populated)
+		return run;
+	return (struct pmv_run){ .bytes = pv->page_bytes,
+				 .populated = !pmv_pages_zero(pv, addr),
+				 .known = true };
+}
+
+/* Copies [off, bytes), but no holes. */
+static void copy_rest(struct pagemv *pv, const struct pmv_transfer *t,
+		      size_t off)
+{
+	/* In a child the handle knows of the parent's pages. */
+	if (pv && !pmv_alive(pv))
+		pv = NULL;
+	while (off < t->bytes) {
+		struct pmv_run run = { t->bytes - off, true, false };
+
+		if (pv)
+			run = pmv_pages_run(pv, t->src + off, t->bytes - off);
+		if (pv && t->foreign)
+			run = look_at_foreign(pv, t->src + off, run);
+		if (run.populated || !run.known) {
+			memcpy((void *)(t->dst + off),
+			       (const void *)(t->src + off), run.bytes);
+			t->res->copied_bytes += run.bytes;
+			t->res->mechanisms |= PAGEMV_MECH_BIT(PAGEMV_MECH_COPY);
+		} else {
+			t->res->hole_bytes += run.bytes;
+		}
+		off += run.bytes;
+	}
+}
+
+/* What has arrived goes back, as the rest cannot come. */
+static void undo(struct pagemv *pv, const struct pmv_transfer *t, size_t off)
+{
+	struct pagemv_result res = { 0 };
+	struct pmv_transfer back = {
+		.dst = t->src, .src = t->dst, .bytes = off, .res = &res
+	};
+	size_t done = 0;
+	uint32_t reason;
+
+	if (off && move_on(pv, &back, 0, 0, &done, &reason) < 0)
+		copy_rest(pv, &back, done);
+}
+
+/* Pages that are at dst and not at src: they have come, whatever the kernel has
+ * counted (see answer.c); or nothing was to come, and they are zeros. */
+static struct pmv_run arrived(const struct pagemv *pv,
+			      const struct pmv_transfer *t, size_t off)
+{
+	struct pmv_run src = pmv_pages_run(pv, t->src + off, t->bytes - off);
+	struct pmv_run dst = pmv_pages_run(pv, t->dst + off, t->bytes - off);
+
+	if (!src.known || !dst.known || src.populated || !dst.populated)
+		return (struct pmv_run){ 0 };
+	dst.bytes = pmv_min(src.bytes, dst.bytes);
+	return dst;
+}
+
+/*
+ * All of it in one go, holes and all. What makes holes difficult elsewhere is
+ * that a page at dst may be somebody else's: here dst is ours alone, and what
+ * is in it without having come is of no use. Returns how far it came.
+ */
+static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
+{
+	struct pagemv_result *res = t->res;
+	size_t off = 0;
+
+	if (!pmv_available(pv, PAGEMV_MECH_MOVE) || pmv_faulting(pv) ||
+	    pmv_tracking(pv) || pv->quirks & PAGEMV_QUIRK_HUGE_MOVE)
+		return 0;
+	/* A signal handler that forks returns in the child as well, where the
+	 * handle would move pages of the parent's. */
+	for (int tries = 0; off < t->bytes && tries < TRIES && pmv_alive(pv);
+	     tries++) {
+		struct pmv_step step =
+			pmv_uffd_move_sparse(pv->sys, pv->uffd, t->dst + off,
+					     t->src + off, t->bytes - off);
+		struct pmv_run run = { 0 };
+
+		res->kernel_calls++;
+		off += step.done;
+		if (step.error == -EEXIST && pmv_alive(pv))
+			run = arrived(pv, t, off);
+		if (run.populated) {
+			off += run.bytes;
+			res->repaired_bytes += run.bytes;
+		} else if (step.error && step.error != -EAGAIN) {
+			break;
+		}
+	}
+	res->moved_bytes += off;
+	if (off)
+		res->mechanisms |= PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
+	pmv_count(&pv->stats, PMV_CALLS, 1);
+	pmv_count(&pv->stats, PMV_BY_MECHANISM + PAGEMV_MECH_MOVE, off);
+	return off;
+}
+
+int pmv_transfer(struct pagemv_heap *heap, struct pmv_transfer *t)
+{
+	struct pagemv *pv = pmv_heap_handle(heap);
+	uint32_t flags = 0, reason = PAGEMV_REASON_NONE;
+	size_t off = 0;
+	int rc = -ESRCH;
+
+	*t->res = (struct pagemv_result){ .left_off = t->bytes };
+	t->emptied = false;
+	if (pv) {
+		if (!t->foreign &&
+		    (!pmv_available(pv, PAGEMV_MECH_MOVE) || is_shared(pv, t)))
+			flags = PAGEMV_MOVE_MAY_REMAP;
+		else
+			off = move_at_once(pv, t);
+		rc = off == t->bytes ? 0
+				     : move_on(pv, t, flags, PAGEMV_BUSY_STAY,
+					       &off, &reason);
+		if (rc < 0 && reason == PAGEMV_REASON_PINNED && !t->foreign)
+			rc = move_on(pv, t, PAGEMV_MOVE_MAY_REMAP,
+				     PAGEMV_BUSY_REMAP, &off, &reason);
+	}
+	t->emptied = rc == 0;
+	if (rc == 0) {
+		/* A mapping that mremap() makes takes the policy of the source
+		 * along. */
+		if (t->res->mechanisms & PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP))
+			pmv_numa_prefer(&heap->want, t->dst, t->bytes);
+		if (pmv_alive(pv))
+			pmv_place(pv, &heap->want, t->dst, t->bytes);
+		return 0;
+	}
+	if (rc == -EFAULT || rc == -EINTR) {
+		undo(pv, t, off);
+		return rc;
+	}
+	/* A device that has pinned pages goes on with the old ones: that is
+	 * told. */
+	if (reason == PAGEMV_REASON_PINNED)
+		t->res->reason = reason;
+	copy_rest(pv, t, off);
+	return 0;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Heaps where much is forbidden or scarce: no userfaultfd, little address
+ * space, all memory locked, none to be had on credit.
+ */
+#include "heaps.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "confine.h"
+
+/* What a program does with a heap; it works, at whatever cost. */
+static void use(struct t_heap *h)
+{
+	struct t_marked b = { .bytes = 100000, .id = 7 };
+
+	b.at = t_heap_alloc(h, b.bytes);
+	t_mark(&b, SIZE_MAX);
+	while (b.bytes < 20 * MIB) {
+		struct t_marked old = b;
+
+		b.bytes *= 2;
+		b.at = t_heap_resize(h, b.at, b.bytes, PAGEMV_ALLOC_MOVE, NULL);
+		old.at = b.at;
+		T_RIGHT(h, t_check_marks(&old, old.bytes), "grown");
+		t_mark(&b, SIZE_MAX);
+	}
+	b.at = t_heap_resize(h, b.at, MIB, 0, NULL);
+	T_RIGHT(h, t_check_marks(&b, MIB), "shrunk");
+	t_heap_free(h, b.at);
+	T_EXPECT(h, pagemv_heap_trim(h->heap, NULL) == 0, "trim");
+}
+
+Test(heap_confined, without_userfaultfd)
+{
+	struct t_heap h = { 0 };
+
+	if (!t_refuse_syscall(SYS_userfaultfd, EPERM))
+		cr_skip("seccomp filters are not to be had here");
+	t_open_heap(&h, 0);
+	use(&h);
+	t_end_heap(&h);
+}
+
+Test(heap_confined, without_names_and_advice)
+{
+	struct t_heap h = { 0 };
+
+	/* Filters are installed by prctl(). */
+	if (!t_refuse_syscall(SYS_madvise, EPERM) ||
+	    !t_refuse_syscall(SYS_prctl, EPERM))
+		cr_skip("seccomp filters are not to be had here");
+	t_open_heap(&h, 0);
+	use(&h);
+	t_end_heap(&h);
+}
+
+/* Bytes of address space that the process has. */
+static size_t mapped(void)
+{
+	char text[200];
+
+	cr_assert(t_read_file("/proc/self/statm", text, sizeof(text)));
+	return strtoul(text, NULL, 10) * t_page();
+}
+
+Test(heap_confined, in_little_address_space)
+{
+	struct t_heap h;
+
+	if (T_SANITIZED)
+		cr_skip("a sanitizer has all address space");
+	t_heaps(&h, NULL);
+	while (h.next < 3) {
+		struct rlimit all, less;
+		size_t blocks = 0;
+		void *at[1000];
+		int r = 0;
+
+		cr_assert(getrlimit(RLIMIT_AS, &all) == 0);
+		less = all;
+		less.rlim_cur = mapped() + 700 * MIB;
+		cr_assert(setrlimit(RLIMIT_AS, &less) == 0);
+		t_open_heap(&h, h.next++);
+		use(&h);
+		/* A good part of what there is can be had. */
+		while (blocks < T_COUNT(at) && r == 0) {
+			r = pagemv_heap_alloc(h.heap, MIB, 0, &at[blocks]);
+			if (r == 0)
+				memset(at[blocks++], 1, MIB);
+		}
+		T_EXPECT(&h, r == -ENOMEM, "the end: %d", r);
+		T_EXPECT(&h, blocks >= 300, "%zu blocks of 1 MiB in 700 MiB",
+			 blocks);
+		while (blocks > 0)
+			t_heap_free(&h, at[--blocks]);
+		use(&h);
+		t_end_heap(&h);
+		cr_assert(setrlimit(RLIMIT_AS, &all) == 0);
+	}
+}
+
+/* What is reserved and not used is not locked, and so is not filled. */
+Test(heap_confined, where_all_memory_is_locked)
+{
+	struct t_heap h;
+
+	if (mlockall(MCL_FUTURE) != 0)
+		cr_skip("may not mlock");
+	t_heaps(&h, NULL);
+	while (t_next_heap(&h)) {
+		size_t before = t_rss_pages();
+
+		t_heap_free(&h, t_heap_alloc(&h, 200000));
+		T_EXPECT(&h, t_rss_pages() < before + 64 * MIB / t_page(),
+			 "%zu pages came with a small block",
+			 t_rss_pages() - before);
+		use(&h);
+	}
+	munlockall();
+}
+
+/* Only in the lab, as it is for the whole machine. */
+Test(heap_confined, where_no_memory_is_had_on_credit, .timeout = 60)
+{
+	static const char file[] = "/proc/sys/vm/overcommit_memory";
+	struct t_heap h;
+
+	if (getenv("PMV_LAB") == NULL)
+		cr_skip("changes the whole system: only in the lab");
+	if (!t_write_file(file, "2"))
+		cr_skip("not root: overcommit stays as it is");
+	t_heaps(&h, NULL);
+	while (t_next_heap(&h)) {
+		void *at = &h;
+		int r;
+
+		use(&h);
+		r = pagemv_heap_alloc(h.heap, (size_t)1 << 40, 0, &at);
+		T_EXPECT(&h, r == -ENOMEM && at == &h, "1 TiB: %d", r);
+	}
+	t_write_file(file, "0");
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "heap_scene.h"
+
+#define STEP (64 * KIB)
+
+static size_t pages_there(const char *at, size_t bytes)
+{
+	size_t n = 0;
+
+	for (size_t off = 0; off < bytes; off += t_page())
+		n += t_present(at + off);
+	return n;
+}
+
+static struct heap_scene open_small(void)
+{
+	const struct pagemv_heap_opts o = { .size = sizeof(o),
+					    .huge = PAGEMV_HEAP_HUGE_NEVER };
+
+	return heap_open(&o, NULL);
+}
+
+/* A block that grows by steps; of each step every nth page is touched. */
+static char *grow(struct heap_scene *s, size_t from, size_t to, size_t step,
+		  size_t nth)
+{
+	void *at;
+
+	cr_assert(pagemv_heap_alloc(s->heap, from, 0, &at) == 0);
+	for (size_t off = 0; off < from; off += nth * t_page())
+		((char *)at)[off] = 1;
+	for (size_t size = from; size < to; size += step) {
+		cr_assert(pagemv_heap_realloc(s->heap, at, size + step, 0, &at,
+					      NULL) == 0);
+		for (size_t off = size; off < size + step;
+		     off += nth * t_page())
+			((char *)at)[off] = 1;
+	}
+	return at;
+}
+
+Test(heap_grow, a_dense_block_gets_pages_in_advance)
+{
+	struct heap_scene s = open_small();
+	char *at = grow(&s, 3 * MIB, 8 * MIB, STEP, 1);
+	size_t there = pages_there(at + 8 * MIB, MIB);
+
+	cr_expect(fake_count(FAKE_POPULATE) > 4, "%u calls",
+		  fake_count(FAKE_POPULATE));
+	/* No more than a part of it. */
+	cr_expect(there <= 8 * MIB / 32 / t_page(), "%zu", there);
+	heap_close(&s);
+}
+
+Test(heap_grow, a_sparse_block_does_not)
+{
+	struct heap_scene s = open_small();
+	char *at = grow(&s, 3 * MIB, 8 * MIB, STEP, 4);
+
+	cr_expect(fake_count(FAKE_POPULATE) == 0);
+	cr_expect(pages_there(at, 8 * MIB) == 8 * MIB / t_page() / 4);
+	heap_close(&s);
+}
+
+/* What was made in advance does not make it look dense. */
+Test(heap_grow, a_block_that_becomes_sparse_is_noticed)
+{
+	struct heap_scene s = open_small();
+	void *at = grow(&s, 3 * MIB, 8 * MIB, STEP, 1);
+	unsigned int calls = fake_count(FAKE_POPULATE);
+
+	for (size_t size = 8 * MIB; size < 12 * MIB; size += STEP)
+		cr_assert(pagemv_heap_realloc(s.heap, at, size + STEP, 0, &at,
+					      NULL) == 0);
+	cr_expect(fake_count(FAKE_POPULATE) <= calls + 2, "%u",
+		  fake_count(FAKE_POPULATE) - calls);
+	cr_expect(pages_there((char *)at + 8 * MIB, 4 * MIB) < 160, "%zu",
+		  pages_there((char *)at + 8 * MIB, 4 * MIB));
+	heap_close(&s);
+}
+
+Test(heap_grow, capacity_is_not_filled)
+{
+	struct heap_scene s = open_small();
+	void *at = grow(&s, 4 * MIB, 8 * MIB, 4 * MIB, 1);
+
+	cr_assert(pagemv_heap_realloc(s.heap, at, 16 * MIB, 0, &at, NULL) == 0);
+	cr_expect(fake_count(FAKE_POPULATE) == 0);
+	cr_expect(pages_there((char *)at + 8 * MIB, 8 * MIB) == 0);
+	heap_close(&s);
+}
+
+/* Before Linux 5.14, and where there is no memory. */
+Test(heap_grow, nothing_is_missing_without)
+{
+	static const enum fake_call calls[] = { FAKE_POPULATE, FAKE_MINCORE };
+
+	for (size_t i = 0; i < T_COUNT(calls); i++) {
+		struct heap_scene s = open_small();
+		char *at;
+
+		fake_refuse(calls[i], -EINVAL);
+		at = grow(&s, 3 * MIB, 8 * MIB, STEP, 1);
+		cr_expect(pages_there(at, 8 * MIB) == 8 * MIB / t_page());
+		fake_behave();
+		heap_close(&s);
+	}
+}
