@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 dist_man_MANS += \
+	%D%/pagemv-malloc.7 \
 	%D%/pagemv.1 \
 	%D%/pagemv.7 \
 	%D%/pagemv_calibrate.3 \
