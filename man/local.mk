@@ -2,6 +2,8 @@
 
 dist_man_MANS += \
 	%D%/pagemv-malloc.7 \
+	%D%/pagemv-run.1 \
+	%D%/pagemv-top.1 \
 	%D%/pagemv.1 \
 	%D%/pagemv.7 \
 	%D%/pagemv_calibrate.3 \

@@ -118,6 +118,12 @@ pmv_fuzz_tests = \
 	%D%/fuzz/random_heap \
 	%D%/fuzz/replay_heap
 
+# pagemv run needs the shim.
+pmv_tool_tests = %D%/tools/top.sh
+if PRELOAD
+pmv_tool_tests += %D%/tools/run.sh
+endif
+
 pmv_gates = \
 	%D%/gates/dist.sh \
 	%D%/gates/headers.sh \
@@ -220,6 +226,15 @@ EXTRA_PROGRAMS = %D%/fuzz/fuzz_heap
 %C%_fuzz_fuzz_heap_SOURCES = $(pmv_fuzz_heap) %D%/fuzz/fuzz_heap.c
 %C%_fuzz_fuzz_heap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
+# A process for pagemv top to look at, and a terminal to look at it on.
+%C%_tools_paged_SOURCES = \
+	%D%/tools/paged.c \
+	preload/stats_page.c \
+	preload/stats_page.h
+%C%_tools_paged_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(top_srcdir)/preload
+%C%_tools_paged_LDADD = %D%/libtest.la lib/libpagemv.la
+%C%_tools_terminal_LDADD = %D%/libtest.la
+
 # The libraries of every program that has no _LDADD of its own: the unit and
 # live tests.
 LDADD = $(pmv_unit_lib) %D%/libtest.la lib/libpagemv-internal.la $(CRITERION_LIBS)
@@ -240,7 +255,8 @@ else
 pmv_tests += %D%/no-criterion.sh
 endif
 if LIVE_TESTS
-pmv_tests += %D%/bench.sh %D%/examples.sh
+check_PROGRAMS += %D%/tools/paged %D%/tools/terminal
+pmv_tests += %D%/bench.sh %D%/examples.sh $(pmv_tool_tests)
 if HAVE_CRITERION
 pmv_tests += $(pmv_live_tests)
 endif
@@ -281,6 +297,8 @@ EXTRA_DIST += \
 	%D%/lsan.supp \
 	%D%/no-criterion.sh \
 	%D%/results.sh \
+	%D%/tools/run.sh \
+	%D%/tools/top.sh \
 	%D%/tsan.supp
 
 clean-local: clean-reports

@@ -17,10 +17,12 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "doctor", tool_doctor },
-	{ "demo", tool_demo },
-	{ "bench", tool_bench },
+	{ "doctor", tool_doctor }, { "demo", tool_demo },
+	{ "bench", tool_bench },   { "run", tool_run },
+	{ "top", tool_top },
 };
+
+#define COMMANDS "doctor, demo, bench, run, top"
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -47,8 +49,7 @@ static void run_command(struct argp_state *state, const char *name)
 
 	if (!command)
 		argp_error(state,
-			   "unknown command '%s' (there are: doctor, "
-			   "demo, bench)",
+			   "unknown command '%s' (there are: " COMMANDS ")",
 			   name);
 	snprintf(title, sizeof(title), "pagemv %s", command->name);
 	argv[0] = title;
@@ -62,8 +63,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		run_command(state, arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "no command given (there are: doctor, demo, "
-				  "bench)");
+		argp_error(state, "no command given (there are: " COMMANDS ")");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -82,7 +82,12 @@ int main(int argc, char **argv)
 		       "not\n"
 		       "  demo     moves a heap in every way that works here\n"
 		       "  bench    measures moving pages, and faults on absent "
-		       "ones\n\n"
+		       "ones\n"
+		       "  run      runs a program with the library's allocator "
+		       "for large\n"
+		       "           blocks\n"
+		       "  top      shows what that allocator does in running "
+		       "programs\n\n"
 		       "'pagemv COMMAND --help' tells the options of a "
 		       "command.",
 	};

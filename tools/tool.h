@@ -10,7 +10,7 @@
 enum tool_status {
 	TOOL_OK = 0,
 	TOOL_FALLBACK = 1, /* doctor: no UFFDIO_MOVE, but pages move */
-	TOOL_FAILED = 1,   /* demo, bench: something went wrong */
+	TOOL_FAILED = 1,   /* demo, bench, top: something went wrong */
 	TOOL_USAGE = 2,
 	TOOL_NOTHING = 3, /* the library cannot work here at all */
 	TOOL_INTERRUPTED = 130
@@ -19,5 +19,7 @@ enum tool_status {
 int tool_doctor(int argc, char **argv);
 int tool_demo(int argc, char **argv);
 int tool_bench(int argc, char **argv);
+int tool_run(int argc, char **argv); /* statuses as of env(1) */
+int tool_top(int argc, char **argv);
 
 #endif /* TOOLS_TOOL_H */
