@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocator.h"
 #include "args.h"
 
 #include <stdlib.h>
@@ -25,4 +26,23 @@ void bench_args_json(struct argp_state *state, struct bench_output *output,
 	     !state->argv[state->next][1]))
 		arg = state->argv[state->next++];
 	output->json_path = arg && strcmp(arg, "-") ? arg : NULL;
+}
+
+void bench_args_list(struct argp_state *state, char *list,
+		     void (*take)(struct argp_state *state, const char *word))
+{
+	char *rest = NULL;
+
+	for (char *word = strtok_r(list, ",", &rest); word;
+	     word = strtok_r(NULL, ",", &rest))
+		take(state, word);
+}
+
+unsigned int bench_args_allocator(struct argp_state *state, const char *name)
+{
+	enum bench_allocator id = bench_allocator_find(name);
+
+	if (id == BENCH_ALLOCATORS)
+		argp_error(state, "unknown allocator '%s'", name);
+	return BENCH_ALLOCATOR_BIT(id);
 }

@@ -17,4 +17,11 @@ double bench_args_number(struct argp_state *state, const char *what,
 void bench_args_json(struct argp_state *state, struct bench_output *output,
 		     const char *arg);
 
+/* Takes each word of "A,B,...", which is overwritten. */
+void bench_args_list(struct argp_state *state, char *list,
+		     void (*take)(struct argp_state *state, const char *word));
+
+/* The BENCH_ALLOCATOR_BIT() of a name, or a usage error. */
+unsigned int bench_args_allocator(struct argp_state *state, const char *name);
+
 #endif /* BENCH_ARGS_H */

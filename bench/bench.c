@@ -6,6 +6,9 @@
 const struct bench bench_table[] = {
 	{ "move", "every way of moving memory, by size", bench_move },
 	{ "fault", "what an access to an absent page costs", bench_fault },
+	{ "realloc", "growing blocks, under several allocators",
+	  bench_realloc },
+	{ "malloc", "what the shim costs where it is of no use", bench_malloc },
 };
 
 const size_t bench_count = sizeof(bench_table) / sizeof(bench_table[0]);

@@ -2,8 +2,8 @@
 /*
  * The benches behind `pagemv bench NAME`. A bench is one row of the table in
  * bench.c; what several of them need stands in files of its own: about,
- * args, child, interrupt, json, neighbour, output, pair, plot, progress,
- * rawuffd, samples, text, thread.
+ * allocator, args, child, interrupt, json, neighbour, output, pair, plot,
+ * program, progress, rawuffd, samples, text, thread, work.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -23,6 +23,8 @@ extern const size_t bench_count;
 const struct bench *bench_find(const char *name);
 
 int bench_fault(int argc, char **argv);
+int bench_malloc(int argc, char **argv);
 int bench_move(int argc, char **argv);
+int bench_realloc(int argc, char **argv);
 
 #endif /* BENCH_BENCH_H */

@@ -5,12 +5,16 @@
 tools_pagemv_SOURCES += \
 	%D%/about.c \
 	%D%/about.h \
+	%D%/allocator.c \
+	%D%/allocator.h \
 	%D%/args.c \
 	%D%/args.h \
 	%D%/bench.c \
 	%D%/bench.h \
 	%D%/bench_fault.c \
+	%D%/bench_malloc.c \
 	%D%/bench_move.c \
+	%D%/bench_realloc.c \
 	%D%/child.c \
 	%D%/child.h \
 	%D%/fault_area.c \
@@ -36,6 +40,17 @@ tools_pagemv_SOURCES += \
 	%D%/json.c \
 	%D%/json.h \
 	%D%/kernel_abi.h \
+	%D%/malloc_json.c \
+	%D%/malloc_pattern.c \
+	%D%/malloc_pattern.h \
+	%D%/malloc_plot.c \
+	%D%/malloc_program.c \
+	%D%/malloc_program.h \
+	%D%/malloc_results.c \
+	%D%/malloc_results.h \
+	%D%/malloc_table.c \
+	%D%/malloc_threshold.c \
+	%D%/malloc_threshold.h \
 	%D%/methods.c \
 	%D%/methods.h \
 	%D%/move_bars.c \
@@ -56,13 +71,51 @@ tools_pagemv_SOURCES += \
 	%D%/pair.h \
 	%D%/plot.c \
 	%D%/plot.h \
+	%D%/program.c \
+	%D%/program.h \
 	%D%/progress.c \
 	%D%/progress.h \
 	%D%/rawuffd.c \
 	%D%/rawuffd.h \
+	%D%/realloc_bars.c \
+	%D%/realloc_heap.c \
+	%D%/realloc_json.c \
+	%D%/realloc_pattern.c \
+	%D%/realloc_pattern.h \
+	%D%/realloc_plot.c \
+	%D%/realloc_results.c \
+	%D%/realloc_results.h \
+	%D%/realloc_table.c \
 	%D%/samples.c \
 	%D%/samples.h \
 	%D%/text.c \
 	%D%/text.h \
 	%D%/thread.c \
-	%D%/thread.h
+	%D%/thread.h \
+	%D%/work.c \
+	%D%/work.h
+tools_pagemv_CPPFLAGS += -DBENCH_LIBEXECDIR='"$(pkglibexecdir)"'
+
+# What they run under other allocators. It links the C library alone, and no
+# sanitizer, so that nothing else is in the way of an allocator.
+pkglibexec_PROGRAMS = %D%/pagemv-workload
+%C%_pagemv_workload_SOURCES = \
+	%D%/malloc_pattern.c \
+	%D%/malloc_pattern.h \
+	%D%/realloc_pattern.c \
+	%D%/realloc_pattern.h \
+	%D%/workload/block.c \
+	%D%/workload/block.h \
+	%D%/workload/churn.c \
+	%D%/workload/grow.c \
+	%D%/workload/main.c \
+	%D%/workload/parcel.h \
+	%D%/workload/self.c \
+	%D%/workload/self.h \
+	%D%/workload/workload.h
+%C%_pagemv_workload_CPPFLAGS = $(AM_CPPFLAGS) \
+	-iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/%D%/workload
+%C%_pagemv_workload_CFLAGS = -std=gnu11 -fvisibility=hidden -pthread \
+	$(WARN_CFLAGS) $(WERROR_CFLAGS)
+%C%_pagemv_workload_LDFLAGS = -pthread
+%C%_pagemv_workload_LDADD =

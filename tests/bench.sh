@@ -45,6 +45,34 @@ fault_rows() {
 	has_row "$1" signal && has_row "$1" thread && has_row "$1" raw-thread
 }
 
+# alloc_rows FILE PATTERN...: rows with exactly the members that they should have,
+# a row of glibc for each of the patterns, and a verdict in each bar.
+alloc_rows() {
+	sed '/"kernel"/,$d' "$1" >rows
+	rows=$(grep -c '"pattern"' rows) || return 1
+	for member in pattern allocator threads ns_per_op seconds \
+		peak_rss_mib mappings; do
+		[ "$(grep -c "\"$member\":" rows)" -eq "$rows" ] || {
+			echo "$rows rows, but not so many have $member"
+			return 1
+		}
+	done
+	[ "$(grep -c '":' rows)" -eq $((7 * rows + 1)) ] || {
+		echo "rows have other members, too"
+		return 1
+	}
+	bars=$(grep -c '"sense"' "$1") || return 1
+	[ "$(grep -c '"ok":' "$1")" -eq "$bars" ] || return 1
+	shift
+	for pattern; do
+		grep -A1 "\"pattern\": \"$pattern\"" rows |
+			grep -q '"allocator": "glibc"' || {
+			echo "no row of $pattern"
+			return 1
+		}
+	done
+}
+
 # nobody_left MARK: no process has MARK among its arguments.
 nobody_left() {
 	for file in /proc/[0-9]*/cmdline; do
@@ -79,5 +107,25 @@ passes "bench fault tells rows" fault_rows fault.json
 refuses "a delivery that is not there" nonsense \
 	"$pagemv" bench fault --deliveries=nonsense
 passes "Ctrl-C ends bench fault" interrupted fault
-passes "nothing is lost or changed" sh -c '! grep -q LOST move.json fault.json'
+passes "bench realloc runs" quiet "$pagemv" bench realloc --quick \
+	--max-size=8 --time=1 --json=realloc.json
+passes "bench realloc tells rows" alloc_rows realloc.json double-touched \
+	double-sparse 1.1-touched 1.1-sparse 4k-touched 4k-sparse 1m-touched \
+	1m-sparse shrink-grow after-fork neighbour
+sed '/"threads":/a "planted": 1,' realloc.json >planted.json
+refuses "a row with another member" "other members" \
+	alloc_rows planted.json double-touched
+passes "bench realloc measures the heap" grep -q '"heap-move-huge"' realloc.json
+passes "bench malloc runs" quiet "$pagemv" bench malloc --quick --time=1 \
+	--patterns=loop-64,mixed,larson,mstress --json=malloc.json
+passes "bench malloc tells rows" alloc_rows malloc.json loop-64 mixed larson \
+	mstress
+refuses "a pattern that is not there" nonsense \
+	"$pagemv" bench realloc --patterns=nonsense
+refuses "an allocator that is not there" nonsense \
+	"$pagemv" bench malloc --allocators=nonsense
+passes "Ctrl-C ends bench realloc" interrupted realloc
+passes "Ctrl-C ends bench malloc" interrupted malloc
+passes "nothing is lost or changed" sh -c \
+	'! grep -q LOST move.json fault.json realloc.json malloc.json'
 finish

@@ -36,7 +36,7 @@ run() {
 }
 
 passes "make install" install_all
-for name in pagemv pagemv.h libpagemv.so libpagemv.pc; do
+for name in pagemv pagemv-workload pagemv.h libpagemv.so libpagemv.pc; do
 	passes "$name is installed" found "$name"
 done
 pc=$(found libpagemv.pc)
