@@ -356,9 +356,50 @@ static int fill_by_range(struct arrival *a)
 	return rc;
 }
 
+/* ---- for a filler ---- */
+
+static struct arrival arrival_at(struct pagemv *pv, const struct pmv_hold *hold,
+				 uintptr_t dst, size_t bytes)
+{
+	return (struct arrival){
+		.pv = pv,
+		.hold = hold,
+		.region = hold->region,
+		.fd = pmv_region_fd(hold->region),
+		.dst = dst,
+		.bytes = bytes,
+	};
+}
+
+size_t pmv_source_map(struct pagemv *pv, const struct pmv_hold *hold,
+		      uintptr_t dst, uintptr_t src, size_t bytes, bool copies,
+		      int *error)
+{
+	struct arrival a = arrival_at(pv, hold, dst, bytes);
+
+	a.src = src;
+	a.copies = copies;
+	*error = arrive(&a);
+	return bytes - a.bytes;
+}
+
+size_t pmv_source_move(struct pagemv *pv, const struct pmv_hold *hold,
+		       uintptr_t dst, uintptr_t src, size_t bytes, int *error)
+{
+	struct arrival a = arrival_at(pv, hold, dst, bytes);
+
+	*error = 0;
+	while (a.bytes && *error == 0)
+		*error = move_run(&a, src + (bytes - a.bytes), a.bytes);
+	return bytes - a.bytes;
+}
+
+/* ---- a window ---- */
+
 size_t pmv_source_fill(struct pagemv *pv, const struct pmv_hold *hold,
 		       const struct pmv_window *w, int *error)
 {
+	const struct pmv_filler *filler = pmv_region_filler(hold->region);
 	struct arrival a = {
 		.pv = pv,
 		.hold = hold,
@@ -369,6 +410,8 @@ size_t pmv_source_fill(struct pagemv *pv, const struct pmv_hold *hold,
 		.bytes = w->pages * pv->page_bytes,
 	};
 
+	if (filler)
+		return filler->fill(filler->arg, hold, w, error);
 	switch (hold->region->opts.source) {
 	case PAGEMV_SOURCE_ZERO:
 		*error = arrive(&a);
