@@ -20,10 +20,10 @@ layer() {
 		registry.h | unregister.c | scratch.*) echo 3 ;;
 	mover.h | mover_* | track.*) echo 4 ;;
 	engine.* | job.* | choose.* | answer.*) echo 5 ;;
-	move.c | batch.c | relocate.c | exchange.c | calibrate.* | source.* | \
+	move.c | batch.c | relocate.c | slide.c | exchange.c | calibrate.* | source.* | \
 		event.*) echo 6 ;;
 	fault.* | fault_* | populate.c | handlers.* | inherit.* | \
-		children.* | heap.* | evac.*) echo 7 ;;
+		children.* | heap.* | evac.* | evac_*) echo 7 ;;
 	open.c) echo 8 ;;
 	*) return 1 ;;
 	esac
