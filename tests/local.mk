@@ -53,6 +53,8 @@ pmv_live_tests = \
 	%D%/live/test_busy \
 	%D%/live/test_callback \
 	%D%/live/test_disturbed \
+	%D%/live/test_evac \
+	%D%/live/test_evac_wrong \
 	%D%/live/test_events \
 	%D%/live/test_exchange \
 	%D%/live/test_fault \
@@ -102,8 +104,10 @@ pmv_gates = \
 
 check_LTLIBRARIES += %D%/libtest.la
 %C%_libtest_la_SOURCES = \
+	%D%/live/evacs.h \
 	%D%/live/faults.h \
 	%D%/live/tracked.h \
+	%D%/support/compact.h \
 	%D%/support/confine.c \
 	%D%/support/confine.h \
 	%D%/support/live.h \

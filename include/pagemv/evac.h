@@ -287,8 +287,9 @@ PAGEMV_API int pagemv_evac_wait(struct pagemv_evac *evac);
 
 /*
  * Ends a cycle of which all pages are there: gives the pages of from-space back.
- * The registration stays. Returns 0, -EINVAL (no flip), -EBUSY (pages are missing, see
- * pagemv_evac_wait(); nothing has changed), -ESRCH. Costs 0.2 us a page that is left
+ * The registration stays. Returns 0, -EINVAL (no flip), -EBUSY (pages are missing, or a
+ * thread is not through with the last one yet: see pagemv_evac_wait(); nothing has
+ * changed), -ESRCH. Costs 0.2 us a page that is left
  * in from-space, beside running threads. MT-Safe, but of one thread at a time; not
  * AS-Safe.
  */
