@@ -113,8 +113,9 @@ static void note_gone(struct pagemv_evac *e, uintptr_t src, size_t n)
 static size_t bring_stopped(const struct pagemv_evac *e, int kind,
 			    uintptr_t dst, uintptr_t src, size_t bytes)
 {
-	if (kind == PMV_EVAC_ZERO)
-		pmv_pages_discard(e->pv, dst, bytes);
+	/* produce() may have written there before it said so. */
+	if (kind == PMV_EVAC_ZERO && pmv_pages_discard(e->pv, dst, bytes) < 0)
+		memset((void *)dst, 0, bytes);
 	if (kind == PMV_EVAC_MOVE)
 		memcpy((void *)dst, (const void *)src, bytes);
 	return bytes;

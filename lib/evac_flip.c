@@ -147,6 +147,8 @@ static int flip(struct pagemv_evac *e, enum pagemv_flip how)
 {
 	if (e->region && !pmv_region_quiet(e->region))
 		return -EBUSY;
+	if (e->disarmed && arm(e) < 0)
+		return -ENOMEM;
 	/* Those that were touched since begin. */
 	pmv_page_note(e->states, 0, e->next_used, PMV_PAGE_ABSENT);
 	return how == PAGEMV_FLIP_FAST ? flip_fast(e) : flip_registered(e);

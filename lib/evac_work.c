@@ -385,28 +385,34 @@ void pmv_evac_wait_for_workers(struct pagemv_evac *e)
 		pmv_back_off(e->pv, pmv_min(idle++, PMV_IDLE_MAX));
 }
 
+/* What a round that produced nothing means; 0 to go on. */
+static int answer(struct pagemv_evac *e, int error, unsigned int *idle)
+{
+	size_t i = atomic_load_explicit(&e->prefix, memory_order_relaxed);
+
+	if (error < 0 && (error != -EAGAIN || *idle >= PMV_IDLE_MAX))
+		return error;
+	if (error == -EAGAIN)
+		pmv_back_off(e->pv, (*idle)++);
+	else if (i < e->to) /* somebody else has it */
+		pmv_page_wait(e->pv->sys, e->states, i);
+	return 0;
+}
+
 int pmv_evac_complete(struct pagemv_evac *e)
 {
 	unsigned int idle = 0;
-	int error;
+	int error, rc = 0;
 
-	while (!pmv_evac_is_complete(e)) {
-		size_t n = pmv_evac_work(e, SIZE_MAX, &error);
-		size_t i =
-			atomic_load_explicit(&e->prefix, memory_order_relaxed);
-
-		if (n == 0 && error < 0 && error != -EAGAIN)
-			return error;
-		if (pmv_evac_enter(e) != PMV_GATE_RUNNING)
-			return pmv_evac_is_complete(e) ? 0 : -EINVAL;
-		if (n)
+	while (!pmv_evac_is_complete(e) && rc == 0) {
+		if (pmv_evac_work(e, SIZE_MAX, &error))
 			idle = 0;
-		else if (error == -EAGAIN)
-			pmv_back_off(e->pv, pmv_min(idle++, PMV_IDLE_MAX));
-		else if (i < e->to)
-			pmv_page_wait(e->pv->sys, e->states, i);
+		else if (pmv_evac_enter(e) != PMV_GATE_RUNNING)
+			rc = -EINVAL;
+		else
+			rc = answer(e, error, &idle);
 	}
-	return 0;
+	return rc;
 }
 
 /* ---- the library's own threads ---- */

@@ -122,6 +122,13 @@ static bool wait_for_mappings(struct arrival *a)
 	return true;
 }
 
+/* The kernel says that there is a page: whether the page table says so, too. It
+ * would be lost otherwise, where nobody asks for it again. */
+static bool is_there(const struct arrival *a)
+{
+	return pmv_pages_run(a->pv, a->dst, a->pv->page_bytes).populated;
+}
+
 /* What to do about a step that stopped: 0 to go on, or the error. */
 static int answer(struct arrival *a, int error)
 {
@@ -137,6 +144,8 @@ static int answer(struct arrival *a, int error)
 	}
 	switch (error) {
 	case -EEXIST:
+		if (!is_there(a))
+			return wait_for_mappings(a) ? 0 : -EAGAIN;
 		/* Somebody else's page, or ours that was not counted. */
 		wake(a, a->pv->page_bytes);
 		/* fall through */
@@ -327,6 +336,8 @@ static int move_run(struct arrival *a, uintptr_t src, size_t bytes)
 					   res.stray_bytes);
 		/* fall through */
 	case PAGEMV_REASON_OCCUPIED:
+		if (!is_there(a))
+			return -EAGAIN;
 		wake(a, a->pv->page_bytes);
 		advance(a, a->pv->page_bytes);
 		return 0;

@@ -20,6 +20,7 @@ pmv_unit_tests = \
 	%D%/unit/test_choose \
 	%D%/unit/test_diagnose \
 	%D%/unit/test_engine \
+	%D%/unit/test_evac \
 	%D%/unit/test_event \
 	%D%/unit/test_exchange \
 	%D%/unit/test_extents \

@@ -281,7 +281,8 @@ PAGEMV_API ssize_t pagemv_evac_work(struct pagemv_evac *evac, size_t max_pages);
 /*
  * Waits until all pages are there, or nobody works any more: where the space has
  * workers, for them, else it does the work. Returns 0, -EINVAL (no flip), -ESRCH, or
- * the error of produce() for the first page that is missing. MT-Safe; not AS-Safe.
+ * the error of produce(), or of the kernel, for a page that is missing: -EAGAIN after
+ * 0.1 s without progress. MT-Safe; not AS-Safe.
  */
 PAGEMV_API int pagemv_evac_wait(struct pagemv_evac *evac);
 
