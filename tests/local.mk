@@ -42,6 +42,7 @@ pmv_unit_tests = \
 	%D%/unit/test_quirks \
 	%D%/unit/test_region \
 	%D%/unit/test_relocate \
+	%D%/unit/test_slide \
 	%D%/unit/test_staging \
 	%D%/unit/test_stats \
 	%D%/unit/test_strings \
