@@ -160,8 +160,8 @@ static void start(struct pagemv_evac *e)
 	e->produced = e->produced == e->both[0] ? e->both[1] : e->both[0];
 	e->used = e->next_used;
 	e->to = e->next_to;
-	e->keep = e->opts.keep_bytes / e->page;
-	if (!e->keep)
+	e->keep = pmv_round_up(e->opts.keep_bytes, e->page) / e->page;
+	if (!e->opts.keep_bytes)
 		e->keep = pmv_min(PAGEMV_EVAC_KEEP_MAX / e->page, e->used / 32);
 	atomic_store_explicit(&e->cursor, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->prefix, 0, memory_order_relaxed);

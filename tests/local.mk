@@ -83,6 +83,7 @@ pmv_live_tests = \
 	%D%/live/test_track_moves
 
 pmv_stress_tests = \
+	%D%/stress/storm_evac \
 	%D%/stress/storm_fault \
 	%D%/stress/storm_miscount \
 	%D%/stress/storm_move \
