@@ -496,7 +496,7 @@ static void finish(struct pagemv_evac *e)
 {
 	pmv_evac_set_gate(e, PMV_GATE_IDLE);
 	pmv_evac_wait_for_workers(e);
-	pmv_pages_discard(e->pv, e->shadow, e->used * e->page);
+	pmv_pages_discard(e->pv, e->shadow, pmv_evac_used(e) * e->page);
 	atomic_fetch_add_explicit(&e->cycles, 1, memory_order_relaxed);
 }
 
@@ -589,10 +589,8 @@ int pagemv_evac_progress(const struct pagemv_evac *evac,
 		atomic_load_explicit(&evac->flip_ns, memory_order_relaxed);
 	all.window_pages =
 		atomic_load_explicit(&evac->window_pages, memory_order_relaxed);
-	all.used_pages =
-		atomic_load_explicit(&evac->used_shown, memory_order_relaxed);
-	all.to_pages =
-		atomic_load_explicit(&evac->to_shown, memory_order_relaxed);
+	all.used_pages = pmv_evac_used(evac);
+	all.to_pages = pmv_evac_to(evac);
 	all.done_bytes =
 		evac->page *
 		atomic_load_explicit(&evac->done, memory_order_relaxed);

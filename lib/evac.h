@@ -117,14 +117,13 @@ struct pagemv_evac {
 
 	/* The cycle's. */
 	pmv_produced *produced;
-	size_t used;
-	size_t to;
 	size_t keep; /* pages */
+	/* Atomic for those who only look. */
+	PMV_ATOMIC _Atomic size_t used_pages;
+	PMV_ATOMIC _Atomic size_t to_pages;
 	PMV_ATOMIC _Atomic uint32_t flip;
 	PMV_ATOMIC _Atomic uint64_t flip_ns;
 	PMV_ATOMIC _Atomic uint64_t window_pages;
-	PMV_ATOMIC _Atomic uint64_t used_shown; /* for those who only look */
-	PMV_ATOMIC _Atomic uint64_t to_shown;
 	PMV_ATOMIC _Atomic uint64_t cycles;
 	PMV_ATOMIC _Atomic uint64_t count[PMV_EVAC_COUNTS];
 	PMV_ATOMIC _Atomic int error; /* of the first failure */
@@ -153,6 +152,16 @@ static inline void pmv_evac_add(struct pagemv_evac *e, enum pmv_evac_count what,
 				size_t n)
 {
 	atomic_fetch_add_explicit(&e->count[what], n, memory_order_relaxed);
+}
+
+static inline size_t pmv_evac_used(const struct pagemv_evac *e)
+{
+	return atomic_load_explicit(&e->used_pages, memory_order_relaxed);
+}
+
+static inline size_t pmv_evac_to(const struct pagemv_evac *e)
+{
+	return atomic_load_explicit(&e->to_pages, memory_order_relaxed);
 }
 
 /* What the gate says, and see above. */

@@ -17,7 +17,8 @@
 
 static bool is_from_page(const struct pagemv_evac *e, uintptr_t addr)
 {
-	return addr - e->shadow < e->used * e->page && !(addr & (e->page - 1));
+	return addr - e->shadow < pmv_evac_used(e) * e->page &&
+	       !(addr & (e->page - 1));
 }
 
 /* What produce() said, as one of the library's kinds and errors. */
@@ -51,7 +52,8 @@ struct pmv_evac_answer pmv_evac_ask(struct pagemv_evac *e, size_t i,
 
 	answer.kind = kind_of(e, e->opts.produce(e->opts.arg, &p), &p);
 	answer.from = (uintptr_t)p.move_from;
-	answer.mark = 1 + (uint32_t)pmv_min(p.done_bytes / e->page, e->used);
+	answer.mark =
+		1 + (uint32_t)pmv_min(p.done_bytes / e->page, pmv_evac_used(e));
 	return answer;
 }
 
@@ -242,7 +244,7 @@ static size_t fill_running(struct pagemv_evac *e, const struct pmv_hold *hold,
 {
 	size_t done = 0;
 
-	while (done < w->pages && w->first + done < e->to) {
+	while (done < w->pages && w->first + done < pmv_evac_to(e)) {
 		*error = fill_one(e, hold, w->first + done);
 		if (*error)
 			return done;
@@ -281,9 +283,9 @@ static size_t around(void *arg, size_t i, size_t *begin, size_t *end)
 	case PMV_GATE_IDLE:
 		return PAGEMV_AROUND_MAX;
 	case PMV_GATE_RUNNING:
-		if (i < e->to)
+		if (i < pmv_evac_to(e))
 			break;
-		*begin = *begin > e->to ? *begin : e->to;
+		*begin = *begin > pmv_evac_to(e) ? *begin : pmv_evac_to(e);
 		return PAGEMV_AROUND_MAX;
 	default:
 		break;

@@ -158,11 +158,13 @@ static int flip(struct pagemv_evac *e, enum pagemv_flip how)
 static void start(struct pagemv_evac *e)
 {
 	e->produced = e->produced == e->both[0] ? e->both[1] : e->both[0];
-	e->used = e->next_used;
-	e->to = e->next_to;
+	atomic_store_explicit(&e->used_pages, e->next_used,
+			      memory_order_relaxed);
+	atomic_store_explicit(&e->to_pages, e->next_to, memory_order_relaxed);
 	e->keep = pmv_round_up(e->opts.keep_bytes, e->page) / e->page;
 	if (!e->opts.keep_bytes)
-		e->keep = pmv_min(PAGEMV_EVAC_KEEP_MAX / e->page, e->used / 32);
+		e->keep = pmv_min(PAGEMV_EVAC_KEEP_MAX / e->page,
+				  pmv_evac_used(e) / 32);
 	atomic_store_explicit(&e->cursor, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->prefix, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->done, 0, memory_order_relaxed);
@@ -171,8 +173,6 @@ static void start(struct pagemv_evac *e)
 	atomic_store_explicit(&e->failed_at, 0, memory_order_relaxed);
 	for (int i = 0; i < PMV_EVAC_COUNTS; i++)
 		atomic_store_explicit(&e->count[i], 0, memory_order_relaxed);
-	atomic_store_explicit(&e->used_shown, e->used, memory_order_relaxed);
-	atomic_store_explicit(&e->to_shown, e->to, memory_order_relaxed);
 	atomic_store_explicit(&e->begun, false, memory_order_relaxed);
 	e->cleared_to = 0;
 	e->cleared_used = 0;

@@ -56,7 +56,8 @@ static void advance(struct pagemv_evac *e)
 	for (;;) {
 		size_t to = from, done = 0;
 
-		for (; to < e->to && pmv_evac_is_produced(e, to); to++) {
+		for (; to < pmv_evac_to(e) && pmv_evac_is_produced(e, to);
+		     to++) {
 			uint32_t mark = atomic_load_explicit(
 				&e->produced[to], memory_order_relaxed);
 
@@ -69,7 +70,7 @@ static void advance(struct pagemv_evac *e)
 			    &e->prefix, &from, to, memory_order_acq_rel,
 			    memory_order_acquire))
 			continue;
-		if (to == e->to)
+		if (to == pmv_evac_to(e))
 			tell(e);
 		from = to;
 	}
@@ -89,7 +90,8 @@ void pmv_evac_mark(struct pagemv_evac *e, size_t i, size_t n,
 bool pmv_evac_is_complete(const struct pagemv_evac *e)
 {
 	/* Acquire as in pmv_evac_is_produced(), of all. */
-	return atomic_load_explicit(&e->prefix, memory_order_acquire) >= e->to;
+	return atomic_load_explicit(&e->prefix, memory_order_acquire) >=
+	       pmv_evac_to(e);
 }
 
 /* ---- what is free ---- */

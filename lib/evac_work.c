@@ -293,12 +293,13 @@ static bool next_pages(struct job *j, size_t *from, size_t *to)
 	struct pagemv_evac *e = j->e;
 	size_t n = pmv_min(e->opts.run_pages, j->budget - j->produced);
 
-	if (atomic_load_explicit(&e->cursor, memory_order_relaxed) >= e->to)
+	if (atomic_load_explicit(&e->cursor, memory_order_relaxed) >=
+	    pmv_evac_to(e))
 		return false;
 	/* Relaxed: pages are claimed by their states. */
 	*from = atomic_fetch_add_explicit(&e->cursor, n, memory_order_relaxed);
-	*to = pmv_min(*from + n, e->to);
-	return *from < e->to;
+	*to = pmv_min(*from + n, pmv_evac_to(e));
+	return *from < pmv_evac_to(e);
 }
 
 static void work(struct job *j)
@@ -312,7 +313,7 @@ static void work(struct job *j)
 		work_on(j,
 			atomic_load_explicit(&j->e->prefix,
 					     memory_order_relaxed),
-			j->e->to);
+			pmv_evac_to(j->e));
 }
 
 /* ---- taking part ---- */
@@ -394,7 +395,7 @@ static int answer(struct pagemv_evac *e, int error, unsigned int *idle)
 		return error;
 	if (error == -EAGAIN)
 		pmv_back_off(e->pv, (*idle)++);
-	else if (i < e->to) /* somebody else has it */
+	else if (i < pmv_evac_to(e)) /* somebody else has it */
 		pmv_page_wait(e->pv->sys, e->states, i);
 	return 0;
 }
