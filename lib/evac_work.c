@@ -282,7 +282,6 @@ static void work_on(struct job *j, size_t from, size_t to)
 {
 	for (size_t i = from; i < to && goes_on(j); i++)
 		work_at(j, i);
-	flush(j);
 }
 
 /* ---- all of them ---- */
@@ -291,7 +290,8 @@ static void work_on(struct job *j, size_t from, size_t to)
 static bool next_pages(struct job *j, size_t *from, size_t *to)
 {
 	struct pagemv_evac *e = j->e;
-	size_t n = pmv_min(e->opts.run_pages, j->budget - j->produced);
+	size_t n =
+		pmv_min(e->opts.run_pages, j->budget - j->produced - j->run.n);
 
 	if (atomic_load_explicit(&e->cursor, memory_order_relaxed) >=
 	    pmv_evac_to(e))
@@ -306,14 +306,17 @@ static void work(struct job *j)
 {
 	size_t from, to;
 
+	/* A run may go on in the next pages. */
 	while (goes_on(j) && next_pages(j, &from, &to))
 		work_on(j, from, to);
+	flush(j);
 	/* What was left behind: others failed, or ended, or have it still. */
 	if (goes_on(j))
 		work_on(j,
 			atomic_load_explicit(&j->e->prefix,
 					     memory_order_relaxed),
 			pmv_evac_to(j->e));
+	flush(j);
 }
 
 /* ---- taking part ---- */
