@@ -19,7 +19,8 @@ cc=${CC:-gcc}
 must_have=(pagemv_open pagemv_caps pagemv_region_register pagemv_move
 	   pagemv_movev pagemv_relocate pagemv_exchange pagemv_populate
 	   pagemv_region_unregister_part pagemv_sigbus pagemv_sigbus_install
-	   pagemv_handlers_start)
+	   pagemv_handlers_start pagemv_evac_open pagemv_evac_work
+	   pagemv_slide)
 
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
