@@ -246,7 +246,11 @@ bool pmv_evac_is_complete(const struct pagemv_evac *e);
 size_t pmv_evac_take(struct pagemv_evac *e, size_t min, size_t max,
 		     uintptr_t *addr);
 
-/* Gives back what is free and more than is kept. */
-void pmv_evac_relieve(struct pagemv_evac *e);
+/* Gives back what is free and more than is kept. on_fault: less of it. */
+void pmv_evac_relieve(struct pagemv_evac *e, bool on_fault);
+
+/* Whether more memory has been taken, than given back, than there should be:
+ * the first gap is old, and what lies behind it cannot be used again. */
+bool pmv_evac_is_starved(const struct pagemv_evac *e);
 
 #endif /* PMV_EVAC_H */

@@ -203,6 +203,7 @@ static int produce(struct touched *t)
 					  is_copied(e), &error)) {
 		pmv_evac_add(e, PMV_EVAC_BY_FAULTS, 1);
 		pmv_evac_mark(e, t->i, 1, &a.mark);
+		pmv_evac_relieve(e, true);
 		return 0;
 	}
 	if (error != PMV_FILL_GONE)

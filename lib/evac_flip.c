@@ -154,6 +154,18 @@ static int flip(struct pagemv_evac *e, enum pagemv_flip how)
 	return how == PAGEMV_FLIP_FAST ? flip_fast(e) : flip_registered(e);
 }
 
+/* What a worker is to find that has just brought a run, too. */
+static size_t keep_pages(const struct pagemv_evac *e)
+{
+	size_t keep = pmv_round_up(e->opts.keep_bytes, e->page) / e->page;
+	size_t runs = 2 * (size_t)e->opts.run_pages;
+
+	if (!e->opts.keep_bytes)
+		keep = pmv_min(PAGEMV_EVAC_KEEP_MAX / e->page,
+			       pmv_evac_used(e) / 32);
+	return keep > runs ? keep : runs;
+}
+
 /* The cycle begins: nobody looks before the gate is RUNNING. */
 static void start(struct pagemv_evac *e)
 {
@@ -161,10 +173,7 @@ static void start(struct pagemv_evac *e)
 	atomic_store_explicit(&e->used_pages, e->next_used,
 			      memory_order_relaxed);
 	atomic_store_explicit(&e->to_pages, e->next_to, memory_order_relaxed);
-	e->keep = pmv_round_up(e->opts.keep_bytes, e->page) / e->page;
-	if (!e->opts.keep_bytes)
-		e->keep = pmv_min(PAGEMV_EVAC_KEEP_MAX / e->page,
-				  pmv_evac_used(e) / 32);
+	e->keep = keep_pages(e);
 	atomic_store_explicit(&e->cursor, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->prefix, 0, memory_order_relaxed);
 	atomic_store_explicit(&e->done, 0, memory_order_relaxed);

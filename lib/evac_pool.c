@@ -126,21 +126,59 @@ size_t pmv_evac_take(struct pagemv_evac *e, size_t min, size_t max,
 	}
 }
 
-/* So many at a time: 0.2 us a page, and as long a thread that waits for the
- * worker's next page waits. */
-#define RETURNED 512
+/* ---- memory ---- */
 
-void pmv_evac_relieve(struct pagemv_evac *e)
+/* So many are given back at a time, 0.2 us a page, as long a thread that waits
+ * for the worker's next page waits; fewer where little is kept. By a thread
+ * that has touched a page, which wants to go on, only where the workers do not
+ * come to it. */
+#define RETURNED_MOST  512
+#define RETURNED_LEAST 16
+
+static size_t returned_at_once(const struct pagemv_evac *e)
+{
+	return e->keep < RETURNED_LEAST ? RETURNED_LEAST
+					: pmv_min(e->keep, RETURNED_MOST);
+}
+
+/* Gives back n pages where that leaves so many that are free. */
+static bool give_back(struct pagemv_evac *e, size_t n, size_t leave)
 {
 	size_t taken = atomic_load_explicit(&e->taken, memory_order_relaxed);
 	size_t done = atomic_load_explicit(&e->done, memory_order_acquire);
 
-	if (done < taken + e->keep + RETURNED ||
+	if (done < taken + leave + n ||
 	    !atomic_compare_exchange_strong_explicit(
-		    &e->taken, &taken, taken + RETURNED, memory_order_relaxed,
+		    &e->taken, &taken, taken + n, memory_order_relaxed,
 		    memory_order_relaxed))
-		return;
-	pmv_pages_discard(e->pv, e->shadow + taken * e->page,
-			  RETURNED * e->page);
-	pmv_evac_add(e, PMV_EVAC_RETURNED, RETURNED);
+		return false;
+	pmv_pages_discard(e->pv, e->shadow + taken * e->page, n * e->page);
+	pmv_evac_add(e, PMV_EVAC_RETURNED, n);
+	return true;
+}
+
+void pmv_evac_relieve(struct pagemv_evac *e, bool on_fault)
+{
+	size_t n = returned_at_once(e);
+
+	if (on_fault)
+		give_back(e, RETURNED_LEAST, e->keep + 2 * n);
+	else
+		while (give_back(e, n, e->keep))
+			;
+}
+
+static size_t counted(const struct pagemv_evac *e, enum pmv_evac_count what)
+{
+	return atomic_load_explicit(&e->count[what], memory_order_relaxed);
+}
+
+bool pmv_evac_is_starved(const struct pagemv_evac *e)
+{
+	size_t more = counted(e, PMV_EVAC_FRESH) + counted(e, PMV_EVAC_COPIED);
+	size_t less = counted(e, PMV_EVAC_RETURNED);
+
+	return e->how != PAGEMV_EVAC_STOPPED &&
+	       more > less + e->keep + returned_at_once(e) +
+			       2 * e->opts.run_pages;
 }

@@ -112,7 +112,7 @@ static void flush(struct job *j)
 	if (done < r->n)
 		fail(j, r->first + done, error);
 	r->n = 0;
-	pmv_evac_relieve(j->e);
+	pmv_evac_relieve(j->e, false);
 }
 
 static void append(struct job *j, size_t i, const struct pmv_evac_answer *a,
@@ -302,21 +302,44 @@ static bool next_pages(struct job *j, size_t *from, size_t *to)
 	return *from < pmv_evac_to(e);
 }
 
+/* What was left behind, up to to: others failed, or ended, or have it still. */
+static void catch_up(struct job *j, size_t to)
+{
+	flush(j);
+	work_on(j, atomic_load_explicit(&j->e->prefix, memory_order_relaxed),
+		to);
+	flush(j);
+}
+
+/*
+ * Before it takes more memory, a worker does what one that was interrupted has
+ * not come to, and waits for the first page that another has: that one may be
+ * waiting for this CPU. Nobody waits for who waits here, as nothing is claimed.
+ */
+static void let_others_catch_up(struct job *j)
+{
+	struct pagemv_evac *e = j->e;
+	size_t i;
+
+	catch_up(j, pmv_min(pmv_evac_to(e),
+			    atomic_load_explicit(&e->cursor,
+						 memory_order_relaxed)));
+	i = atomic_load_explicit(&e->prefix, memory_order_relaxed);
+	if (i < pmv_evac_to(e) && pmv_evac_is_starved(e))
+		pmv_page_wait(e->pv->sys, e->states, i);
+}
+
 static void work(struct job *j)
 {
 	size_t from, to;
 
 	/* A run may go on in the next pages. */
-	while (goes_on(j) && next_pages(j, &from, &to))
+	while (goes_on(j) && next_pages(j, &from, &to)) {
 		work_on(j, from, to);
-	flush(j);
-	/* What was left behind: others failed, or ended, or have it still. */
-	if (goes_on(j))
-		work_on(j,
-			atomic_load_explicit(&j->e->prefix,
-					     memory_order_relaxed),
-			pmv_evac_to(j->e));
-	flush(j);
+		if (pmv_evac_is_starved(j->e))
+			let_others_catch_up(j);
+	}
+	catch_up(j, goes_on(j) ? pmv_evac_to(j->e) : 0);
 }
 
 /* ---- taking part ---- */

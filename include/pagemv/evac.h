@@ -134,7 +134,7 @@ struct pagemv_evac_opts {
 	uint32_t reserved0; /* 0 */
 	/* From-space that nobody needs any more and that is kept for scratch before
 	 * it is given back beside running threads; 0: a 32th of what is used, at
-	 * most PAGEMV_EVAC_KEEP_MAX. */
+	 * most PAGEMV_EVAC_KEEP_MAX. At least two runs. */
 	size_t keep_bytes;
 	pagemv_produce_fn produce;
 	void *arg;

@@ -357,6 +357,7 @@ static struct t_pin *pin_page(uint32_t flags)
 	struct t_pin *pin;
 
 	stage.c.plain = true;
+	stage.c.stays = 50;
 	evac_stage(&stage, PAGES, FROM,
 		   (struct pagemv_evac_opts){ .flags = flags });
 	compact_fill(&stage.c, stage.space);

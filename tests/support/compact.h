@@ -31,6 +31,7 @@ struct compact {
 	uint64_t version;
 	unsigned int *asked; /* by page of to-space; atomic */
 	const char *wrong;   /* the first that was; atomic */
+	size_t stays; /* page k is also of page k of from-space; 0: none is */
 	/* Called first. Its answer stands where it is not COMPACT_GO_ON. */
 	int (*hook)(struct compact *c, struct pagemv_produce *p);
 	void *mine;
@@ -87,6 +88,8 @@ static inline int compact_produce(void *arg, struct pagemv_produce *p)
 	if (!c->dense && first + 1 < c->from)
 		compact_look(c, p->from, first + 1, first + 1);
 	p->done_bytes = t_pages(first + 1);
+	if (k < c->stays && first >= c->stays)
+		p->done_bytes = t_pages(c->stays);
 	if (kind == PAGEMV_PRODUCE_MOVE) {
 		p->move_from = p->from + t_pages(first);
 		t_fill(p->move_from, k + 1, c->version + 1);
