@@ -128,8 +128,8 @@ struct pagemv_evac_opts {
 			     * pagemv_evac_work() */
 	uint32_t run_pages; /* that a worker brings in one call, at most 512; 0:
 			     * PAGEMV_EVAC_RUN_DEFAULT */
-	/* How a page comes that was touched: COPY 2 us beside busy threads, MOVE 9,
-	 * which allocates nothing. AUTO: COPY. */
+	/* How a page comes that was touched: COPY, 5.4 us a fault, or MOVE, 6.6 and
+	 * more beside busy threads, which allocates nothing. AUTO: COPY. */
 	uint32_t single;    /* enum pagemv_mechanism: AUTO, MOVE or COPY */
 	uint32_t reserved0; /* 0 */
 	/* From-space that nobody needs any more and that is kept for scratch before
@@ -204,10 +204,10 @@ enum pagemv_flip {
 	PAGEMV_FLIP_AUTO = 0,   /* REGISTERED; with PAGEMV_EVAC_STILL the one that
 				 * costs less for so many pages */
 	PAGEMV_FLIP_REGISTERED, /* the space stays registered: entry by entry, 9 ns a
-				 * page (2.3 ms for 1 GiB). At no time is an
+				 * page (2.5 ms for 1 GiB). At no time is an
 				 * absent page of the space anything but a fault */
 	PAGEMV_FLIP_FAST,       /* registered again behind it, so that whole page
-				 * tables change hands (30 us for 1 GiB). Needs
+				 * tables change hands (60 us for 1 GiB). Needs
 				 * STILL */
 	PAGEMV_FLIP_COUNT
 };
@@ -237,7 +237,7 @@ struct pagemv_evac_cycle {
 /*
  * Prepares a cycle, while threads run. cycle: needed; to_bytes may be 0.
  * Returns 0, -EINVAL (cycle; the space or the shadow is no longer mapped as it was),
- * -E2BIG, -EBUSY (a cycle is not finished), -ENOMEM, -ESRCH (forked). Costs 2 ns a
+ * -E2BIG, -EBUSY (a cycle is not finished), -ENOMEM, -ESRCH (forked). Costs 4 ns a
  * page. May be called again before the flip, when more is used by then; for less
  * than 16 MiB more it may be called while threads are stopped: it takes
  * microseconds. MT-Safe, but of one thread at a time; not AS-Safe.
