@@ -2,11 +2,13 @@
 /*
  * Evacuation, as its files share it:
  *
- *   evac.c        opens and closes a space; begins and ends cycles
- *   evac_flip.c   the flip
- *   evac_fill.c   one page: asks for it, brings it; pages that were touched
- *   evac_work.c   many pages: runs; workers and those who wait for them
- *   evac_pool.c   which are there, and what of from-space is free for scratch
+ *   evac.c          opens and closes a space
+ *   evac_cycle.c    begins and ends cycles
+ *   evac_flip.c     the flip
+ *   evac_fill.c     one page: asks for it, brings it; pages that were touched
+ *   evac_work.c     many pages: runs
+ *   evac_pool.c     which are there, and what of from-space is free for scratch
+ *   evac_threads.c  the library's own workers
  *
  * To-space pages are claimed by their states (page_state.h) and by nothing
  * else, whoever produces them. Whether one has been produced in this cycle is
@@ -218,6 +220,8 @@ int pmv_evac_complete(struct pagemv_evac *e);
 
 /* Waits until nobody is in pmv_evac_work(). The gate has been shut. */
 void pmv_evac_wait_for_workers(struct pagemv_evac *e);
+
+/* ---- evac_threads.c ---- */
 
 int pmv_evac_workers_start(struct pagemv_evac *e);
 void pmv_evac_workers_stop(struct pagemv_evac *e);

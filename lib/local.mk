@@ -24,9 +24,11 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/engine.h \
 	%D%/evac.c \
 	%D%/evac.h \
+	%D%/evac_cycle.c \
 	%D%/evac_fill.c \
 	%D%/evac_flip.c \
 	%D%/evac_pool.c \
+	%D%/evac_threads.c \
 	%D%/evac_work.c \
 	%D%/event.c \
 	%D%/event.h \
