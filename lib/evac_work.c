@@ -11,7 +11,6 @@
 #include <errno.h>
 
 #include "calm.h"
-#include "fault.h"
 #include "internal.h"
 #include "pages.h"
 #include "source.h"

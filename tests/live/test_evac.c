@@ -303,6 +303,45 @@ Test(evac, runs_are_as_long_as_was_asked_for)
 	evac_close(&stage);
 }
 
+static pthread_t toucher;
+
+static void *touch_5(void *arg)
+{
+	touch(5);
+	return arg;
+}
+
+/* Page 5 has been written and not brought yet when a thread comes to it. The
+ * run would go on to page 63. */
+static int touch_meanwhile(struct compact *c, struct pagemv_produce *p)
+{
+	size_t k = p->off_bytes / t_page();
+
+	if (k == 10) {
+		cr_expect(!t_present(stage.space + t_pages(5)));
+		pthread_create(&toucher, NULL, touch_5, NULL);
+	}
+	if (k > 10 && k < 60 && !c->mine) {
+		t_sleep_ms(20); /* until it waits */
+		c->mine = (void *)(intptr_t)t_present(stage.space + t_pages(5));
+	}
+	return COMPACT_GO_ON;
+}
+
+Test(evac, a_run_ends_where_somebody_waits_for_it)
+{
+	stage.c.plain = true;
+	evac_stage(&stage, PAGES, 256, (struct pagemv_evac_opts){ 0 });
+	evac_flip(&stage, PAGEMV_FLIP_AUTO);
+	stage.c.hook = touch_meanwhile;
+	cr_expect_eq(pagemv_evac_wait(stage.evac), 0);
+	pthread_join(toucher, NULL);
+	cr_expect(stage.c.mine, "it waits for the end of the run");
+	evac_expect_once(&stage);
+	evac_expect_done(&stage);
+	evac_close(&stage);
+}
+
 /* Nearly all pages are written in pages that from-space no longer needs. */
 Test(evac, from_space_is_recycled)
 {
