@@ -26,3 +26,13 @@ void bench_args_json(struct argp_state *state, struct bench_output *output,
 		arg = state->argv[state->next++];
 	output->json_path = arg && strcmp(arg, "-") ? arg : NULL;
 }
+
+void bench_args_list(struct argp_state *state, char *list,
+		     void (*take)(struct argp_state *state, const char *word))
+{
+	char *rest = NULL;
+
+	for (char *word = strtok_r(list, ",", &rest); word;
+	     word = strtok_r(NULL, ",", &rest))
+		take(state, word);
+}

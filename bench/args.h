@@ -17,4 +17,8 @@ double bench_args_number(struct argp_state *state, const char *what,
 void bench_args_json(struct argp_state *state, struct bench_output *output,
 		     const char *arg);
 
+/* Takes each word of "A,B,...", which is overwritten. */
+void bench_args_list(struct argp_state *state, char *list,
+		     void (*take)(struct argp_state *state, const char *word));
+
 #endif /* BENCH_ARGS_H */

@@ -6,6 +6,7 @@
 const struct bench bench_table[] = {
 	{ "move", "every way of moving memory, by size", bench_move },
 	{ "fault", "what an access to an absent page costs", bench_fault },
+	{ "gc", "a compacting collector on the library", bench_gc },
 };
 
 const size_t bench_count = sizeof(bench_table) / sizeof(bench_table[0]);

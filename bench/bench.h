@@ -23,6 +23,7 @@ extern const size_t bench_count;
 const struct bench *bench_find(const char *name);
 
 int bench_fault(int argc, char **argv);
+int bench_gc(int argc, char **argv);
 int bench_move(int argc, char **argv);
 
 #endif /* BENCH_BENCH_H */

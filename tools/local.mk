@@ -19,6 +19,7 @@ bin_PROGRAMS += %D%/pagemv
 	%D%/main.c \
 	%D%/tool.h
 %C%_pagemv_CPPFLAGS = $(AM_CPPFLAGS) \
-	-iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/bench
+	-iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/bench \
+	-I$(top_srcdir)/examples/compact-gc
 %C%_pagemv_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_pagemv_LDADD = lib/libpagemv.la $(JANSSON_LIBS) -lm

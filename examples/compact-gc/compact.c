@@ -129,6 +129,12 @@ static int copy_space(struct gc *gc, struct space *s, pagemv_produce_fn produce)
 
 /* ---- by evacuation ---- */
 
+/* An empty space has nothing to flip. */
+static bool evacuates(const struct space *s)
+{
+	return s->evac && s->used;
+}
+
 static int begin(struct space *s)
 {
 	struct pagemv_evac_cycle cycle = {
@@ -140,12 +146,12 @@ static int begin(struct space *s)
 		.to_bytes = s->to_bytes,
 	};
 
-	return s->evac ? pagemv_evac_begin(s->evac, &cycle) : 0;
+	return evacuates(s) ? pagemv_evac_begin(s->evac, &cycle) : 0;
 }
 
 static int flip(struct gc *gc, struct space *s)
 {
-	if (s->evac)
+	if (evacuates(s))
 		return pagemv_evac_flip(s->evac);
 	return by_copying(gc) ? flip_plain(s) : 0;
 }
@@ -184,9 +190,9 @@ static void settle_space(struct gc *gc)
 
 static int finish(struct space *s)
 {
-	int rc = s->evac ? pagemv_evac_wait(s->evac) : 0;
+	int rc = evacuates(s) ? pagemv_evac_wait(s->evac) : 0;
 
-	return rc == 0 && s->evac ? pagemv_evac_finish(s->evac) : rc;
+	return rc == 0 && evacuates(s) ? pagemv_evac_finish(s->evac) : rc;
 }
 
 int gc_compact_wait(struct gc *gc)
@@ -211,11 +217,16 @@ static int bring_all(struct gc *gc)
 	return rc;
 }
 
+static int start(struct space *s)
+{
+	return evacuates(s) ? pagemv_evac_run(s->evac) : 0;
+}
+
 static int start_workers(struct gc *gc)
 {
-	int rc = pagemv_evac_run(gc->small.space.evac);
+	int rc = start(&gc->small.space);
 
-	return rc == 0 ? pagemv_evac_run(gc->large.space.evac) : rc;
+	return rc == 0 ? start(&gc->large.space) : rc;
 }
 
 int gc_compact(struct gc *gc)

@@ -134,39 +134,55 @@ struct gc_object *gc_alloc(struct gc_thread *t, uint32_t refs, size_t bytes)
 
 /* ---- a collection ---- */
 
+static void note(struct gc *gc, const struct gc_figures *figures)
+{
+	pthread_mutex_lock(&gc->lock);
+	gc->figures = *figures;
+	pthread_mutex_unlock(&gc->lock);
+}
+
+/* Waits for the pages of the last collection. */
 static int settle(struct gc *gc)
 {
+	struct gc_figures f = gc->figures;
 	int rc;
 
 	if (!gc->compacting)
 		return 0;
 	rc = gc_compact_wait(gc);
-	gc->figures.compact_ns += gc_now_ns() - gc->flipped_at;
+	f.done_at = gc_now_ns();
+	f.compact_ns += f.done_at - f.marked_at;
+	note(gc, &f);
 	gc->compacting = false;
 	return rc;
 }
 
+/* While threads are stopped. */
 static int collect(struct gc *gc)
 {
-	uint64_t start = gc_now_ns(), marked, pause;
-	int rc = gc_mark(gc);
+	struct gc_figures f = gc->figures;
+	uint64_t pause;
+	int rc;
 
-	marked = gc_now_ns();
-	gc->figures.mark_ns += marked - start;
+	f.stopped_at = gc_now_ns();
+	rc = gc_mark(gc);
+	f.marked_at = gc_now_ns();
+	f.mark_ns += f.marked_at - f.stopped_at;
 	if (rc < 0)
 		return rc;
-	gc->flipped_at = marked;
 	gc->compacting = !gc_stops(gc);
 	rc = gc_compact(gc);
-	pause = gc_now_ns() - marked;
-	if (gc_stops(gc))
-		gc->figures.compact_ns += pause;
-	gc->figures.pause_ns += pause;
-	if (pause > gc->figures.pause_max_ns)
-		gc->figures.pause_max_ns = pause;
-	gc->figures.cycles++;
-	gc->figures.live_bytes =
+	f.resumed_at = f.done_at = gc_now_ns();
+	pause = f.resumed_at - f.marked_at;
+	f.pause_ns += pause;
+	if (pause > f.pause_max_ns)
+		f.pause_max_ns = pause;
+	if (!gc->compacting)
+		f.compact_ns += pause;
+	f.cycles++;
+	f.live_bytes =
 		gc->small.live_granules * GRANULE + gc->large.space.to_bytes;
+	note(gc, &f);
 	return rc;
 }
 

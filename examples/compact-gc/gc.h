@@ -47,15 +47,18 @@ struct gc_object {
 	struct gc_object *ref[];
 };
 
-/* What a collection took, and all of them together. */
+/* What collections took. Times are of CLOCK_MONOTONIC. */
 struct gc_figures {
 	unsigned int cycles;
-	uint64_t mark_ns;  /* stopped: marking */
+	uint64_t mark_ns;  /* of all of them: stopped, marking */
 	uint64_t pause_ns; /* stopped: addresses, flip, roots, and in the STW
 			    * modes all of the compaction */
 	uint64_t pause_max_ns;
 	uint64_t compact_ns; /* from the flip until all pages are there */
-	size_t live_bytes;   /* after the last one */
+	/* Of the last one: when threads were stopped, objects were marked,
+	 * threads went on, and pages were there. */
+	uint64_t stopped_at, marked_at, resumed_at, done_at;
+	size_t live_bytes;
 };
 
 /* 0 or a negative errno, as everywhere here. */

@@ -81,7 +81,6 @@ struct gc {
 	unsigned int running; /* threads that may touch objects */
 	bool collecting;
 	bool compacting; /* pages are on their way */
-	uint64_t flipped_at;
 	struct gc_figures figures;
 };
 
