@@ -84,14 +84,14 @@ int gc_plot(const void *of, const char *path)
 	if (rc)
 		return rc;
 	fprintf(plot.script,
-		"set multiplot layout 1,2 margins 0.07,0.98,0.1,0.8 "
+		"set multiplot layout 1,2 margins 0.07,0.98,0.2,0.82 "
 		"spacing 0.09 title \"A collector: %u MiB alive, %u "
-		"mutators\\n{/*0.8 Linux %s, %s, %.10s}\" enhanced\n"
+		"mutator%s\\n{/*0.8 Linux %s, %s, %.10s}\" enhanced\n"
 		"set grid ytics lc rgb '#dddddd' lw 1\n"
 		"set border 3 lc rgb '#555555'\nset tics nomirror\n"
-		"set key outside top horizontal font ',10'\n",
-		kind.heap_mib, kind.mutators, results->about.kernel,
-		results->about.cpu, results->about.date);
+		"set key outside bottom center horizontal font ',10'\n",
+		kind.heap_mib, kind.mutators, kind.mutators == 1 ? "" : "s",
+		results->about.kernel, results->about.cpu, results->about.date);
 	write_data(results, kind, GC_PAUSE_MAX_US, plot.script);
 	write_data(results, kind, GC_COMPACT_MS, plot.script);
 	write_bars(GC_PAUSE_MAX_US, "How long a mutator stops", "us",
