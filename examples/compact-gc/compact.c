@@ -222,7 +222,7 @@ static int start(struct space *s)
 	return evacuates(s) ? pagemv_evac_run(s->evac) : 0;
 }
 
-static int start_workers(struct gc *gc)
+int gc_compact_start(struct gc *gc)
 {
 	int rc = start(&gc->small.space);
 
@@ -245,7 +245,8 @@ int gc_compact(struct gc *gc)
 	if (rc < 0)
 		return rc;
 	forward_roots(gc);
-	rc = gc_stops(gc) ? bring_all(gc) : start_workers(gc);
+	if (gc_stops(gc))
+		rc = bring_all(gc);
 	settle_space(gc);
 	return rc;
 }

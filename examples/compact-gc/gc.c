@@ -200,6 +200,8 @@ int gc_collect(struct gc_thread *t)
 	if (rc == 0)
 		rc = collect(gc);
 	gc_go_on(t);
+	if (rc == 0 && gc->compacting)
+		rc = gc_compact_start(gc);
 	gc_release(gc);
 	return rc;
 }

@@ -148,6 +148,8 @@ void gc_space_close(struct space *s);
 int gc_compact_prepare(struct gc *gc);
 /* Threads are stopped: from here on objects are where they will be. */
 int gc_compact(struct gc *gc);
+/* They go on: wakes the workers, which may take this thread's CPU. */
+int gc_compact_start(struct gc *gc);
 /* All pages are there when it returns. */
 int gc_compact_wait(struct gc *gc);
 
