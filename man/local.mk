@@ -2,6 +2,7 @@
 
 dist_man_MANS += \
 	%D%/pagemv.1 \
+	%D%/pagemv-gc.7 \
 	%D%/pagemv.7 \
 	%D%/pagemv_calibrate.3 \
 	%D%/pagemv_caps.3 \
