@@ -9,6 +9,7 @@ const struct bench bench_table[] = {
 	{ "realloc", "growing blocks, under several allocators",
 	  bench_realloc },
 	{ "malloc", "what the shim costs where it is of no use", bench_malloc },
+	{ "gc", "a compacting collector on the library", bench_gc },
 };
 
 const size_t bench_count = sizeof(bench_table) / sizeof(bench_table[0]);

@@ -24,6 +24,7 @@ const struct bench *bench_find(const char *name);
 
 int bench_fault(int argc, char **argv);
 int bench_malloc(int argc, char **argv);
+int bench_gc(int argc, char **argv);
 int bench_move(int argc, char **argv);
 int bench_realloc(int argc, char **argv);
 

@@ -12,6 +12,7 @@ tools_pagemv_SOURCES += \
 	%D%/bench.c \
 	%D%/bench.h \
 	%D%/bench_fault.c \
+	%D%/bench_gc.c \
 	%D%/bench_malloc.c \
 	%D%/bench_move.c \
 	%D%/bench_realloc.c \
@@ -35,6 +36,19 @@ tools_pagemv_SOURCES += \
 	%D%/fault_table.c \
 	%D%/fault_turn.c \
 	%D%/fault_turn.h \
+	%D%/gc_case.c \
+	%D%/gc_case.h \
+	%D%/gc_json.c \
+	%D%/gc_kind.c \
+	%D%/gc_kind.h \
+	%D%/gc_mutator.c \
+	%D%/gc_mutator.h \
+	%D%/gc_plot.c \
+	%D%/gc_results.c \
+	%D%/gc_results.h \
+	%D%/gc_table.c \
+	%D%/gc_work.c \
+	%D%/gc_work.h \
 	%D%/interrupt.c \
 	%D%/interrupt.h \
 	%D%/json.c \
@@ -119,3 +133,14 @@ pkglibexec_PROGRAMS = %D%/pagemv-workload
 	$(WARN_CFLAGS) $(WERROR_CFLAGS)
 %C%_pagemv_workload_LDFLAGS = -pthread
 %C%_pagemv_workload_LDADD =
+
+# The collector of the examples.
+tools_pagemv_SOURCES += \
+	examples/compact-gc/compact.c \
+	examples/compact-gc/gc.c \
+	examples/compact-gc/gc.h \
+	examples/compact-gc/internal.h \
+	examples/compact-gc/large.c \
+	examples/compact-gc/mark.c \
+	examples/compact-gc/small.c \
+	examples/compact-gc/stop.c

@@ -8,4 +8,5 @@ EXTRA_DIST += \
 	%D%/kernels.md \
 	%D%/measurements.md \
 	%D%/model/README.md \
+	%D%/model/evac.pml \
 	%D%/model/page_state.pml

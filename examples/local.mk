@@ -4,11 +4,26 @@
 # library. tests/gates/install.sh builds them once more, from an installation.
 
 pmv_examples = \
+	%D%/compact-gc/compact-gc \
 	%D%/dirty-pages \
 	%D%/hello-move \
 	%D%/lazy-file
 
 check_PROGRAMS += $(pmv_examples)
+# The collector, which the benchmark runs as well.
+pmv_compact_gc = \
+	%D%/compact-gc/compact.c \
+	%D%/compact-gc/gc.c \
+	%D%/compact-gc/gc.h \
+	%D%/compact-gc/internal.h \
+	%D%/compact-gc/large.c \
+	%D%/compact-gc/mark.c \
+	%D%/compact-gc/small.c \
+	%D%/compact-gc/stop.c
+%C%_compact_gc_compact_gc_SOURCES = %D%/compact-gc/main.c $(pmv_compact_gc)
+%C%_compact_gc_compact_gc_CPPFLAGS = -include config.h \
+	-I$(top_srcdir)/include -iquote $(top_srcdir)/%D%/compact-gc
+%C%_compact_gc_compact_gc_LDADD = lib/libpagemv.la
 %C%_dirty_pages_SOURCES = %D%/dirty-pages.c
 %C%_dirty_pages_CPPFLAGS = -I$(top_srcdir)/include
 %C%_dirty_pages_LDADD = lib/libpagemv.la

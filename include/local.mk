@@ -4,6 +4,7 @@ pagemvincludedir = $(includedir)/pagemv
 pagemvinclude_HEADERS = \
 	%D%/pagemv/base.h \
 	%D%/pagemv/caps.h \
+	%D%/pagemv/evac.h \
 	%D%/pagemv/fault.h \
 	%D%/pagemv/heap.h \
 	%D%/pagemv/move.h \

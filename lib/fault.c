@@ -58,11 +58,11 @@ static void claim_around(const struct pagemv_region *r, size_t i, size_t low,
 }
 
 /* Goes on from the last window, in the direction in which pages are touched. */
-static void claim_adapted(struct pagemv_region *r, size_t i, size_t begin,
-			  size_t end, size_t *first, size_t *pages)
+static void claim_adapted(struct pagemv_region *r, size_t max, size_t i,
+			  size_t begin, size_t end, struct pmv_window *w)
 {
 	struct around last = around_load(r);
-	size_t max = r->opts.around_pages, size = 1;
+	size_t size = 1;
 	bool up = last.pages && i - last.end <= AROUND_GAP;
 	bool down = last.pages && last.end - last.pages - 1 - i <= AROUND_GAP;
 
@@ -70,10 +70,11 @@ static void claim_adapted(struct pagemv_region *r, size_t i, size_t begin,
 		size = pmv_min(max, 2 * last.size);
 	if (down)
 		claim_around(r, i, i - pmv_min(size - 1, i - begin), i + 1,
-			     first, pages);
+			     &w->first, &w->pages);
 	else
-		claim_around(r, i, i, pmv_min(i + size, end), first, pages);
-	around_store(r, *first + *pages, *pages, size);
+		claim_around(r, i, i, pmv_min(i + size, end), &w->first,
+			     &w->pages);
+	around_store(r, w->first + w->pages, w->pages, size);
 }
 
 /* Page i is claimed: the window around it, that is as well. */
@@ -82,10 +83,14 @@ static struct pmv_window claim_window(struct pagemv *pv, struct pmv_hold *hold,
 {
 	const struct pmv_extent *e = &hold->extent;
 	struct pagemv_region *r = hold->region;
+	const struct pmv_filler *filler = pmv_region_filler(r);
 	size_t begin = e->first;
 	size_t end = begin + (e->end - e->start) / pv->page_bytes;
 	size_t around = r->opts.around_pages;
 	struct pmv_window w = { .first = i, .pages = 1 };
+
+	if (filler)
+		around = filler->around(filler->arg, i, &begin, &end);
 
 	if (around > 1 && r->flags & PAGEMV_REGION_AROUND_FIXED) {
 		size_t low = i - i % around;
@@ -93,10 +98,10 @@ static struct pmv_window claim_window(struct pagemv *pv, struct pmv_hold *hold,
 		claim_around(r, i, low > begin ? low : begin,
 			     pmv_min(low + around, end), &w.first, &w.pages);
 	} else if (around > 1) {
-		claim_adapted(r, i, begin, end, &w.first, &w.pages);
+		claim_adapted(r, around, i, begin, end, &w);
 	}
-	w.addr = e->start + (w.first - begin) * pv->page_bytes;
-	w.fault_addr = e->start + (i - begin) * pv->page_bytes;
+	w.addr = e->start + (w.first - e->first) * pv->page_bytes;
+	w.fault_addr = e->start + (i - e->first) * pv->page_bytes;
 	return w;
 }
 

@@ -24,6 +24,14 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/diagnose.h \
 	%D%/engine.c \
 	%D%/engine.h \
+	%D%/evac.c \
+	%D%/evac.h \
+	%D%/evac_cycle.c \
+	%D%/evac_fill.c \
+	%D%/evac_flip.c \
+	%D%/evac_pool.c \
+	%D%/evac_threads.c \
+	%D%/evac_work.c \
 	%D%/event.c \
 	%D%/event.h \
 	%D%/exchange.c \
@@ -88,6 +96,7 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/relocate.c \
 	%D%/scratch.c \
 	%D%/scratch.h \
+	%D%/slide.c \
 	%D%/source.c \
 	%D%/source.h \
 	%D%/staging.c \

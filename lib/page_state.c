@@ -210,6 +210,29 @@ void pmv_page_wait(const struct pmv_sys *sys, const struct pmv_page_states *s,
 		sleep_on(sys, s, i);
 }
 
+bool pmv_page_waited(const struct pmv_page_states *s, size_t i, size_t n)
+{
+	pmv_assert(i <= s->pages && n <= s->pages - i);
+	for (; n > 0; i++, n--)
+		if (atomic_load_explicit(&s->of[i], memory_order_relaxed) ==
+		    PMV_PAGE_WAITED)
+			return true;
+	return false;
+}
+
+/* States that are looked at together, where most are ABSENT: 1 GiB of pages has
+ * 256 KiB of them, and the world may have been stopped. */
+typedef uint64_t __attribute__((may_alias)) word;
+
+/* Whether the states of a word's pages from i on are all ABSENT. */
+static bool absent_word(const struct pmv_page_states *s, size_t i, size_t n)
+{
+	const word *at = (const word *)&s->of[i];
+
+	return n >= sizeof(*at) && !((uintptr_t)at % sizeof(*at)) &&
+	       !__atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
 /* What a page was noted as before, if it is to be noted as state. */
 static bool to_be_noted(enum pmv_page_state was, enum pmv_page_state state)
 {
@@ -224,6 +247,12 @@ void pmv_page_note(const struct pmv_page_states *s, size_t i, size_t n,
 	pmv_assert(state == PMV_PAGE_ABSENT || state == PMV_PAGE_PRESENT);
 	pmv_assert(i <= s->pages && n <= s->pages - i);
 	for (; n > 0; i++, n--) {
+		while (state == PMV_PAGE_ABSENT && absent_word(s, i, n)) {
+			i += sizeof(word);
+			n -= sizeof(word);
+		}
+		if (!n)
+			break;
 		/* Most have nothing to change; reading takes no memory. */
 		enum pmv_page_state was =
 			atomic_load_explicit(&s->of[i], memory_order_relaxed);

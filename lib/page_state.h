@@ -86,6 +86,10 @@ void pmv_page_release(const struct pmv_sys *sys,
 void pmv_page_wait(const struct pmv_sys *sys, const struct pmv_page_states *s,
 		   size_t i);
 
+/* Whether somebody sleeps until one of n pages that the caller has claimed is
+ * released. */
+bool pmv_page_waited(const struct pmv_page_states *s, size_t i, size_t n);
+
 /* For pages that came or are about to go by other ways, where nobody has
  * claimed them. ABSENT before they go: behind it, somebody may have filled them
  * again. */

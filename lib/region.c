@@ -209,6 +209,20 @@ void pmv_region_put(struct pmv_hold *hold)
 	hold->region = NULL;
 }
 
+bool pmv_region_quiet(struct pagemv_region *region)
+{
+	unsigned int idle = 0;
+
+	/* Acquire pairs with the release in put. */
+	while (atomic_load_explicit(&region->users, memory_order_acquire) &
+	       ~PMV_ENDING) {
+		if (idle >= PMV_IDLE_MAX)
+			return false;
+		pmv_back_off(region->pv, idle++);
+	}
+	return true;
+}
+
 size_t pmv_region_still(const struct pmv_hold *hold, uintptr_t addr,
 			size_t bytes)
 {

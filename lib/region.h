@@ -25,6 +25,22 @@ struct pmv_hint {
 	PMV_ATOMIC _Atomic unsigned int left; /* questions until forgotten */
 };
 
+struct pmv_hold;
+struct pmv_window;
+
+/* What stands in for the source of a faulting region: see evac.h. AS-Safe as
+ * the source of any region is. */
+struct pmv_filler {
+	/* Page i was touched: cuts [*begin, *end), pages of the region, to
+	 * those that may be filled with it, and returns how many may be at
+	 * once. */
+	size_t (*around)(void *arg, size_t i, size_t *begin, size_t *end);
+	/* As pmv_source_fill(). */
+	size_t (*fill)(void *arg, const struct pmv_hold *hold,
+		       const struct pmv_window *w, int *error);
+	void *arg;
+};
+
 /* Bytes of the caches. */
 #define PMV_LINE 64
 
@@ -47,8 +63,10 @@ struct pagemv_region {
 	uintptr_t start;	       /* as registered */
 
 	struct pagemv_region_opts opts; /* of a faulting or tracked one */
-	struct pmv_hint kind;		/* enum pmv_kind */
-	struct pmv_hint huge;		/* 1: huge pages may be made in it */
+	/* NULL: the source of opts. Written once, by whoever registered it. */
+	PMV_ATOMIC _Atomic(const struct pmv_filler *) filler;
+	struct pmv_hint kind; /* enum pmv_kind */
+	struct pmv_hint huge; /* 1: huge pages may be made in it */
 	size_t bytes;
 
 	/* Under pv->region_lock: its extents lie in [low, high); pv->all. */
@@ -83,6 +101,25 @@ void pmv_region_put(struct pmv_hold *hold);
 /* Holds one that the caller knows to be there; the extent is the caller's to
  * fill in. False: it is ending. */
 bool pmv_region_hold_known(struct pagemv_region *region, struct pmv_hold *hold);
+
+/* What fills it, if not its source. */
+static inline const struct pmv_filler *
+pmv_region_filler(const struct pagemv_region *region)
+{
+	/* Pairs with the release in pmv_region_fill_by(). */
+	return atomic_load_explicit(&region->filler, memory_order_acquire);
+}
+
+static inline void pmv_region_fill_by(struct pagemv_region *region,
+				      const struct pmv_filler *filler)
+{
+	atomic_store_explicit(&region->filler, filler, memory_order_release);
+}
+
+/* Waits until no fault that began before is at work on it, for 0.1 s at most.
+ * False: one is. What the caller wrote before is seen by those that begin
+ * later, if they read it by a read-modify-write as the caller wrote it. */
+bool pmv_region_quiet(struct pagemv_region *region);
 
 /* Whether it is being unregistered. */
 static inline bool pmv_region_ending(const struct pagemv_region *region)

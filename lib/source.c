@@ -122,6 +122,13 @@ static bool wait_for_mappings(struct arrival *a)
 	return true;
 }
 
+/* The kernel says that there is a page: whether the page table says so, too. It
+ * would be lost otherwise, where nobody asks for it again. */
+static bool is_there(const struct arrival *a)
+{
+	return pmv_pages_run(a->pv, a->dst, a->pv->page_bytes).populated;
+}
+
 /* What to do about a step that stopped: 0 to go on, or the error. */
 static int answer(struct arrival *a, int error)
 {
@@ -137,6 +144,8 @@ static int answer(struct arrival *a, int error)
 	}
 	switch (error) {
 	case -EEXIST:
+		if (!is_there(a))
+			return wait_for_mappings(a) ? 0 : -EAGAIN;
 		/* Somebody else's page, or ours that was not counted. */
 		wake(a, a->pv->page_bytes);
 		/* fall through */
@@ -327,6 +336,8 @@ static int move_run(struct arrival *a, uintptr_t src, size_t bytes)
 					   res.stray_bytes);
 		/* fall through */
 	case PAGEMV_REASON_OCCUPIED:
+		if (!is_there(a))
+			return -EAGAIN;
 		wake(a, a->pv->page_bytes);
 		advance(a, a->pv->page_bytes);
 		return 0;
@@ -356,9 +367,50 @@ static int fill_by_range(struct arrival *a)
 	return rc;
 }
 
+/* ---- for a filler ---- */
+
+static struct arrival arrival_at(struct pagemv *pv, const struct pmv_hold *hold,
+				 uintptr_t dst, size_t bytes)
+{
+	return (struct arrival){
+		.pv = pv,
+		.hold = hold,
+		.region = hold->region,
+		.fd = pmv_region_fd(hold->region),
+		.dst = dst,
+		.bytes = bytes,
+	};
+}
+
+size_t pmv_source_map(struct pagemv *pv, const struct pmv_hold *hold,
+		      uintptr_t dst, uintptr_t src, size_t bytes, bool copies,
+		      int *error)
+{
+	struct arrival a = arrival_at(pv, hold, dst, bytes);
+
+	a.src = src;
+	a.copies = copies;
+	*error = arrive(&a);
+	return bytes - a.bytes;
+}
+
+size_t pmv_source_move(struct pagemv *pv, const struct pmv_hold *hold,
+		       uintptr_t dst, uintptr_t src, size_t bytes, int *error)
+{
+	struct arrival a = arrival_at(pv, hold, dst, bytes);
+
+	*error = 0;
+	while (a.bytes && *error == 0)
+		*error = move_run(&a, src + (bytes - a.bytes), a.bytes);
+	return bytes - a.bytes;
+}
+
+/* ---- a window ---- */
+
 size_t pmv_source_fill(struct pagemv *pv, const struct pmv_hold *hold,
 		       const struct pmv_window *w, int *error)
 {
+	const struct pmv_filler *filler = pmv_region_filler(hold->region);
 	struct arrival a = {
 		.pv = pv,
 		.hold = hold,
@@ -369,6 +421,8 @@ size_t pmv_source_fill(struct pagemv *pv, const struct pmv_hold *hold,
 		.bytes = w->pages * pv->page_bytes,
 	};
 
+	if (filler)
+		return filler->fill(filler->arg, hold, w, error);
 	switch (hold->region->opts.source) {
 	case PAGEMV_SOURCE_ZERO:
 		*error = arrive(&a);

@@ -32,4 +32,19 @@ struct pmv_window {
 size_t pmv_source_fill(struct pagemv *pv, const struct pmv_hold *hold,
 		       const struct pmv_window *w, int *error);
 
+/*
+ * The steps of it, for a filler. Pages at dst, claimed, of a region that is
+ * held: those at src, which is scratch, by MOVE where there is one and copies
+ * does not say otherwise; zeros where src is 0. Returns how many bytes are
+ * there now; fewer than all with *error as above.
+ */
+size_t pmv_source_map(struct pagemv *pv, const struct pmv_hold *hold,
+		      uintptr_t dst, uintptr_t src, size_t bytes, bool copies,
+		      int *error);
+
+/* The same for pages of the program, which are moved; where there is none at
+ * src they are zeros. */
+size_t pmv_source_move(struct pagemv *pv, const struct pmv_hold *hold,
+		       uintptr_t dst, uintptr_t src, size_t bytes, int *error);
+
 #endif /* PMV_SOURCE_H */

@@ -5,11 +5,22 @@ dist_man_MANS += \
 	%D%/pagemv-run.1 \
 	%D%/pagemv-top.1 \
 	%D%/pagemv.1 \
+	%D%/pagemv-gc.7 \
 	%D%/pagemv.7 \
 	%D%/pagemv_calibrate.3 \
 	%D%/pagemv_caps.3 \
 	%D%/pagemv_close.3 \
 	%D%/pagemv_dirty.3 \
+	%D%/pagemv_evac_begin.3 \
+	%D%/pagemv_evac_close.3 \
+	%D%/pagemv_evac_finish.3 \
+	%D%/pagemv_evac_flip.3 \
+	%D%/pagemv_evac_info.3 \
+	%D%/pagemv_evac_open.3 \
+	%D%/pagemv_evac_progress.3 \
+	%D%/pagemv_evac_run.3 \
+	%D%/pagemv_evac_wait.3 \
+	%D%/pagemv_evac_work.3 \
 	%D%/pagemv_exchange.3 \
 	%D%/pagemv_handlers_start.3 \
 	%D%/pagemv_handlers_stop.3 \
@@ -39,6 +50,7 @@ dist_man_MANS += \
 	%D%/pagemv_sigbus.3 \
 	%D%/pagemv_sigbus_install.3 \
 	%D%/pagemv_sigbus_uninstall.3 \
+	%D%/pagemv_slide.3 \
 	%D%/pagemv_stats.3 \
 	%D%/pagemv_strerror.3 \
 	%D%/pagemv_version.3

@@ -24,6 +24,7 @@ pmv_unit_tests = \
 	%D%/unit/test_choose \
 	%D%/unit/test_diagnose \
 	%D%/unit/test_engine \
+	%D%/unit/test_evac \
 	%D%/unit/test_event \
 	%D%/unit/test_exchange \
 	%D%/unit/test_extents \
@@ -57,6 +58,7 @@ pmv_unit_tests = \
 	%D%/unit/test_quirks \
 	%D%/unit/test_region \
 	%D%/unit/test_relocate \
+	%D%/unit/test_slide \
 	%D%/unit/test_staging \
 	%D%/unit/test_stats \
 	%D%/unit/test_strings \
@@ -69,6 +71,8 @@ pmv_live_tests = \
 	%D%/live/test_busy \
 	%D%/live/test_callback \
 	%D%/live/test_disturbed \
+	%D%/live/test_evac \
+	%D%/live/test_evac_wrong \
 	%D%/live/test_events \
 	%D%/live/test_exchange \
 	%D%/live/test_fault \
@@ -104,6 +108,7 @@ pmv_live_tests = \
 	%D%/live/test_track_moves
 
 pmv_stress_tests = \
+	%D%/stress/storm_evac \
 	%D%/stress/storm_fault \
 	%D%/stress/storm_heap \
 	%D%/stress/storm_miscount \
@@ -139,9 +144,11 @@ pmv_gates = \
 
 check_LTLIBRARIES += %D%/libtest.la
 %C%_libtest_la_SOURCES = \
+	%D%/live/evacs.h \
 	%D%/live/faults.h \
 	%D%/live/heaps.h \
 	%D%/live/tracked.h \
+	%D%/support/compact.h \
 	%D%/support/confine.c \
 	%D%/support/confine.h \
 	%D%/support/live.h \

@@ -41,6 +41,7 @@ bin_PROGRAMS += %D%/pagemv
 %C%_pagemv_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DTOOLS_BINDIR='"$(bindir)"' -DTOOLS_LIBDIR='"$(libdir)"' \
 	-iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/bench \
-	-iquote $(top_srcdir)/preload
+	-iquote $(top_srcdir)/preload \
+	-I$(top_srcdir)/examples/compact-gc
 %C%_pagemv_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_pagemv_LDADD = lib/libpagemv.la $(JANSSON_LIBS) -lm

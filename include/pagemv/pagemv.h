@@ -13,6 +13,7 @@
 
 #include <pagemv/base.h>
 #include <pagemv/caps.h>
+#include <pagemv/evac.h>
 #include <pagemv/fault.h>
 #include <pagemv/heap.h>
 #include <pagemv/move.h>

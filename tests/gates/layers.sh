@@ -20,10 +20,10 @@ layer() {
 		registry.h | unregister.c | scratch.*) echo 3 ;;
 	mover.h | mover_* | track.*) echo 4 ;;
 	engine.* | job.* | choose.* | answer.*) echo 5 ;;
-	move.c | batch.c | relocate.c | exchange.c | calibrate.* | source.* | \
+	move.c | batch.c | relocate.c | slide.c | exchange.c | calibrate.* | source.* | \
 		event.*) echo 6 ;;
 	fault.* | fault_* | populate.c | handlers.* | inherit.* | \
-		children.* | evac.*) echo 7 ;;
+		children.* | evac.* | evac_*) echo 7 ;;
 	open.c | arena.* | heap*) echo 8 ;;
 	*) return 1 ;;
 	esac

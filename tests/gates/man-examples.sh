@@ -20,7 +20,8 @@ must_have=(pagemv_open pagemv_caps pagemv_region_register pagemv_move
 	   pagemv_movev pagemv_relocate pagemv_exchange pagemv_populate
 	   pagemv_region_unregister_part pagemv_sigbus pagemv_sigbus_install
 	   pagemv_handlers_start pagemv_heap_create pagemv_heap_realloc
-	   pagemv_heap_give pagemv_heap_adopt)
+	   pagemv_heap_give pagemv_heap_adopt pagemv_evac_open
+	   pagemv_evac_work pagemv_slide)
 
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Spin finds nothing wrong with the model of pages on demand, and finds each
-# fault that is planted in it.
+# Spin finds nothing wrong with the models of pages on demand and of evacuation,
+# and finds each fault that is planted in them.
 #
 #   model.sh         what takes a minute
 #   model.sh --long  larger cases alone: some minutes, 4 GB; not in make check
@@ -67,6 +67,10 @@ if [ "${1-}" = --long ]; then
 		live -O2 -DAROUND -DFAILURES=1 -DENDS
 	passes "every access ends, with two handler threads" \
 		live -O2 -DHANDLERS=2 -DAROUND -DFAILURES=1
+	model=$top_srcdir/doc/model/evac.pml
+	passes "evacuation by two workers" safe -O2 -DWORKERS=2
+	passes "evacuation, two threads that touch pages, one that fails" \
+		safe -O2 -DFAULTS=2 -DFAILURES=1
 	finish
 fi
 
@@ -129,6 +133,22 @@ planted "a window that is given up whole before the page alone" \
 	"acceptance cycle" live -DAROUND -DBAD -DPLANTED_RETRY_RELEASED
 planted "a page that is never reclaimed" "acceptance cycle" \
 	live -DROUNDS=2 -DDISCARDS=1 -DPLANTED_NO_RECLAIM
+
+# Evacuation.
+model=$top_srcdir/doc/model/evac.pml
+passes "evacuation of three pages" safe -O1 -DTO=3
+passes "evacuation, and two threads that touch pages" safe -O1 -DFAULTS=2
+passes "evacuation, produced pages discarded, and a page that fails" \
+	safe -O1 -DDISCARDS=1 -DFAILURES=1
+planted "a watermark that looks for one's own page alone" \
+	"assertion violated" safe -DPLANTED_ONE_STEP
+planted "from-space that is taken before others have read it" "holds[" \
+	safe -DPLANTED_DONE_BY_ITSELF
+planted "a flip that does not wait for faults" "holds[" safe -DPLANTED_LOUD
+planted "a finish that does not wait for workers" "holds[" \
+	safe -DPLANTED_HASTY
+planted "one table for two cycles" "holds[" \
+	safe -DDISCARDS=1 -DPLANTED_ONE_TABLE
 : >empty.pml
 model=empty.pml
 refuses "no model" "no runable" safe -O0

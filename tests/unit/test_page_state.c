@@ -461,3 +461,53 @@ Test(page_state, a_signal_ends_a_wait)
 	}
 	cr_expect(look(page) == PMV_PAGE_WAITED);
 }
+
+/* ---- many at once ---- */
+
+/* Wherever a run begins and ends in the words that are looked at together. */
+Test(page_state, noting_many_as_absent_finds_every_one)
+{
+	enum { MANY = 64 };
+	struct pmv_page_states own;
+	_Alignas(8) unsigned char of[MANY] = { 0 };
+
+	pmv_page_states_place(&own, of, MANY);
+	for (size_t first = 0; first < 24; first++)
+		for (size_t one = 0; one < MANY; one++) {
+			pmv_page_note(&own, one, 1, PMV_PAGE_PRESENT);
+			pmv_page_note(&own, first, MANY - 16 - first,
+				      PMV_PAGE_ABSENT);
+			cr_assert_eq(of[one],
+				     one < first || one >= MANY - 16
+					     ? PMV_PAGE_PRESENT
+					     : PMV_PAGE_ABSENT,
+				     "page %zu, from %zu on", one, first);
+			of[one] = PMV_PAGE_ABSENT;
+		}
+}
+
+Test(page_state, noting_as_absent_leaves_what_is_claimed)
+{
+	struct pmv_page_states own;
+	_Alignas(8) unsigned char of[16] = { 0 };
+
+	pmv_page_states_place(&own, of, 16);
+	cr_assert_eq(pmv_page_claim(&own, 9), PMV_PAGE_ABSENT);
+	pmv_page_note(&own, 0, 16, PMV_PAGE_ABSENT);
+	cr_expect_eq(of[9], PMV_PAGE_BUSY);
+}
+
+Test(page_state, who_has_claimed_pages_sees_that_somebody_waits)
+{
+	struct pmv_page_states own;
+	unsigned char of[16] = { 0 };
+
+	pmv_page_states_place(&own, of, 16);
+	cr_assert_eq(pmv_page_claim_up(&own, 4, 8), 8);
+	cr_expect(!pmv_page_waited(&own, 4, 8));
+	of[9] = PMV_PAGE_WAITED;
+	cr_expect(pmv_page_waited(&own, 4, 8));
+	cr_expect(!pmv_page_waited(&own, 4, 5));
+	cr_expect(!pmv_page_waited(&own, 10, 2));
+	cr_expect(!pmv_page_waited(&own, 9, 0));
+}

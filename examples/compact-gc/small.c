@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: 0BSD */
+/*
+ * Small objects: one pass over a bitmap says where all of them will be (the
+ * Compressor, Kermany and Petrank 2006), so that any page of to-space can be
+ * made by itself, by whoever needs it first.
+ *
+ * The bitmap has a bit for each granule of a live object. An object goes to
+ * where the granules that live before it end: their number is known for each
+ * block, and counted inside it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+static size_t granule_of(const struct small *s, const void *p)
+{
+	return (size_t)((const char *)p - s->space.base) / GRANULE;
+}
+
+static size_t blocks_of(size_t bytes)
+{
+	return (bytes + BLOCK - 1) / BLOCK;
+}
+
+/* ---- marking ---- */
+
+bool gc_small_mark(struct small *s, const struct gc_object *o)
+{
+	size_t from = granule_of(s, o), to = from + o->size;
+	uint64_t bit = (uint64_t)1 << from % 64;
+
+	if (s->start[from / 64] & bit)
+		return false;
+	s->start[from / 64] |= bit;
+	while (from < to) {
+		size_t n = 64 - from % 64 < to - from ? 64 - from % 64
+						      : to - from;
+
+		s->live[from / 64] |= (~(uint64_t)0 >> (64 - n)) << from % 64;
+		from += n;
+	}
+	return true;
+}
+
+void gc_small_clear(struct small *s)
+{
+	size_t words = blocks_of(s->space.used = atomic_load(&s->space.top));
+
+	memset(s->live, 0, words * sizeof(s->live[0]));
+	memset(s->start, 0, words * sizeof(s->start[0]));
+}
+
+/* ---- addresses ---- */
+
+void gc_small_plan(struct small *s)
+{
+	size_t blocks = blocks_of(s->space.used), n = 0;
+
+	for (size_t b = 0; b < blocks; b++) {
+		s->moved_to[b] = (uint32_t)n;
+		n += (size_t)__builtin_popcountll(s->live[b]);
+	}
+	s->live_granules = n;
+	s->space.to_bytes = (n * GRANULE + PAGE - 1) / PAGE * PAGE;
+	memset(s->forwarded, 0, s->space.to_bytes / PAGE);
+}
+
+struct gc_object *gc_small_forward(const struct small *s,
+				   const struct gc_object *o)
+{
+	size_t g = granule_of(s, o), b = g / 64;
+	uint64_t before = s->live[b] & (((uint64_t)1 << g % 64) - 1);
+
+	return (struct gc_object *)(s->space.base +
+				    (s->moved_to[b] +
+				     (size_t)__builtin_popcountll(before)) *
+					    GRANULE);
+}
+
+/* The granule of from-space that goes to granule to: the inverse. */
+static size_t granule_from(const struct small *s, size_t to)
+{
+	size_t low = 0, high = blocks_of(s->space.used);
+	uint64_t live;
+
+	while (high - low > 1) {
+		size_t mid = low + (high - low) / 2;
+
+		if (s->moved_to[mid] <= to)
+			low = mid;
+		else
+			high = mid;
+	}
+	live = s->live[low];
+	for (size_t n = to - s->moved_to[low]; n; n--)
+		live &= live - 1;
+	return low * 64 + (size_t)__builtin_ctzll(live);
+}
+
+/* Where the object begins that has granule g. */
+static size_t start_before(const struct small *s, size_t g)
+{
+	size_t w = g / 64;
+	uint64_t bits = s->start[w] & (~(uint64_t)0 >> (63 - g % 64));
+
+	while (!bits)
+		bits = s->start[--w];
+	return w * 64 + 63 - (size_t)__builtin_clzll(bits);
+}
+
+/* Where the next object begins, from granule g on; there is one. */
+static size_t start_behind(const struct small *s, size_t g)
+{
+	size_t w = g / 64;
+	uint64_t bits = s->start[w] & ~(uint64_t)0 << g % 64;
+
+	while (!bits)
+		bits = s->start[++w];
+	return w * 64 + (size_t)__builtin_ctzll(bits);
+}
+
+/* ---- a page of to-space ---- */
+
+/* Part of an object, in granules of from-space. */
+struct part {
+	size_t object;
+	size_t first, n;
+};
+
+static const struct gc_object *object_at(const struct small *s, size_t g)
+{
+	return (const struct gc_object *)(s->space.from + g * GRANULE);
+}
+
+static struct part part_at(const struct small *s, size_t object, size_t first,
+			   size_t max)
+{
+	size_t left = object + object_at(s, object)->size - first;
+
+	return (struct part){ object, first, left < max ? left : max };
+}
+
+/* The references in a part, of which the copy is at `at`. */
+static void forward_part(const struct gc *gc, const struct part *p, char *at)
+{
+	const struct gc_object *o = object_at(&gc->small, p->object);
+	size_t skip = (p->first - p->object) * GRANULE;
+	size_t words = skip / sizeof(o->ref[0]);
+	size_t end = words + p->n * (GRANULE / sizeof(o->ref[0])) - 1;
+	size_t i = words ? words - 1 : 0;
+
+	for (; i < end && i < o->refs; i++) {
+		struct gc_object **ref =
+			(struct gc_object **)(at + sizeof(*o) +
+					      i * sizeof(o->ref[0]) - skip);
+
+		*ref = gc_forward(gc, *ref);
+	}
+}
+
+/* Whether a page of from-space is the page of to-space as it is: all of it
+ * lives, and no object crosses its ends. */
+static bool is_dense(const struct small *s, size_t first, size_t object)
+{
+	size_t n = PAGE / GRANULE, end = first + n;
+
+	if (first % n || object != first)
+		return false;
+	for (size_t b = first / 64; b < end / 64; b++)
+		if (s->live[b] != ~(uint64_t)0)
+			return false;
+	return end * GRANULE >= s->space.used ||
+	       !(s->live[end / 64] & ~s->start[end / 64] & 1);
+}
+
+static int move_dense(struct gc *gc, struct pagemv_produce *page, size_t first)
+{
+	struct small *s = &gc->small;
+	uint8_t *forwarded = &s->forwarded[page->off_bytes / PAGE];
+	char *from = s->space.from + first * GRANULE;
+
+	for (size_t g = first; !*forwarded && g < first + PAGE / GRANULE;) {
+		struct part p = part_at(s, g, g, PAGE / GRANULE);
+
+		forward_part(gc, &p, s->space.from + g * GRANULE);
+		g += p.n;
+	}
+	/* It may be asked for again, when the kernel could not move it. */
+	*forwarded = 1;
+	page->move_from = from;
+	page->done_bytes = (size_t)(from - s->space.from) + PAGE;
+	return PAGEMV_PRODUCE_MOVE;
+}
+
+int gc_small_produce(void *arg, struct pagemv_produce *page)
+{
+	struct gc *gc = arg;
+	struct small *s = &gc->small;
+	size_t to = page->off_bytes / GRANULE, end = to + PAGE / GRANULE;
+	size_t first = granule_from(s, to), object = start_before(s, first);
+	char *at = page->scratch;
+
+	if (is_dense(s, first, object))
+		return move_dense(gc, page, first);
+	if (end > s->live_granules)
+		end = s->live_granules;
+	while (to < end) {
+		struct part p = part_at(s, object, first, end - to);
+
+		memcpy(at, s->space.from + p.first * GRANULE, p.n * GRANULE);
+		forward_part(gc, &p, at);
+		at += p.n * GRANULE;
+		to += p.n;
+		first += p.n;
+		if (to < s->live_granules &&
+		    first == object + object_at(s, object)->size)
+			first = object = start_behind(s, first);
+	}
+	memset(at, 0, (size_t)((char *)page->scratch + PAGE - at));
+	/* The header of an object that goes on is read once more. */
+	page->done_bytes = to < s->live_granules ? object * GRANULE
+						 : s->space.used;
+	return 0;
+}
+
+/* ---- begin and end ---- */
+
+/* Zeros, of which only what is touched becomes memory. */
+static void *table(size_t n, size_t bytes)
+{
+	void *p = mmap(NULL, n * bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int gc_small_open(struct gc *gc, size_t bytes)
+{
+	struct small *s = &gc->small;
+	size_t blocks = blocks_of(bytes) + 1;
+	int rc = gc_space_open(gc, &s->space, bytes, gc_small_produce);
+
+	if (rc < 0)
+		return rc;
+	s->live = table(blocks, sizeof(s->live[0]));
+	s->start = table(blocks, sizeof(s->start[0]));
+	s->moved_to = table(blocks, sizeof(s->moved_to[0]));
+	s->forwarded = table(bytes / PAGE, 1);
+	return s->live && s->start && s->moved_to && s->forwarded ? 0 : -ENOMEM;
+}
+
+static void drop(void *p, size_t n, size_t bytes)
+{
+	if (p)
+		munmap(p, n * bytes);
+}
+
+void gc_small_close(struct small *s)
+{
+	size_t blocks = blocks_of(s->space.bytes) + 1;
+
+	gc_space_close(&s->space);
+	drop(s->live, blocks, sizeof(s->live[0]));
+	drop(s->start, blocks, sizeof(s->start[0]));
+	drop(s->moved_to, blocks, sizeof(s->moved_to[0]));
+	drop(s->forwarded, s->space.bytes / PAGE, 1);
+}
