@@ -33,3 +33,12 @@ pmv_compact_gc = \
 %C%_lazy_file_SOURCES = %D%/lazy-file.c
 %C%_lazy_file_CPPFLAGS = -I$(top_srcdir)/include
 %C%_lazy_file_LDADD = lib/libpagemv.la
+
+# Not among those that the gates run: it takes scripts, see tests/lua-heap.sh.
+if HAVE_LUA
+check_PROGRAMS += %D%/lua-heap/lua-heap
+endif
+%C%_lua_heap_lua_heap_SOURCES = %D%/lua-heap/lua-heap.c
+%C%_lua_heap_lua_heap_CPPFLAGS = -I$(top_srcdir)/include
+%C%_lua_heap_lua_heap_CFLAGS = $(AM_CFLAGS) $(LUA_CFLAGS)
+%C%_lua_heap_lua_heap_LDADD = lib/libpagemv.la $(LUA_LIBS)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 dist_man_MANS += \
+	%D%/pagemv-gc.7 \
 	%D%/pagemv-malloc.7 \
 	%D%/pagemv-run.1 \
 	%D%/pagemv-top.1 \
 	%D%/pagemv.1 \
-	%D%/pagemv-gc.7 \
 	%D%/pagemv.7 \
 	%D%/pagemv_calibrate.3 \
 	%D%/pagemv_caps.3 \

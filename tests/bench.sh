@@ -73,6 +73,24 @@ alloc_rows() {
 	done
 }
 
+# gc_rows FILE: a row of each workload and mode, with exactly the members that it
+# should have, and a verdict in each bar.
+gc_rows() {
+	sed '/"kernel"/,$d' "$1" >rows
+	for member in workload mode heap_mib mutators pause_max_us mark_ms \
+		stall_p99_us compact_ms mutator_ops_per_s peak_rss_mib; do
+		[ "$(grep -c "\"$member\":" rows)" -eq 15 ] || {
+			echo "not 15 rows that have $member"
+			return 1
+		}
+	done
+	[ "$(grep -c '":' rows)" -eq $((10 * 15 + 1)) ] || {
+		echo "rows have other members, too"
+		return 1
+	}
+	[ "$(grep -c '"ok":' "$1")" -eq "$(grep -c '"sense"' "$1")" ]
+}
+
 # nobody_left MARK: no process has MARK among its arguments.
 nobody_left() {
 	for file in /proc/[0-9]*/cmdline; do
@@ -126,6 +144,13 @@ refuses "an allocator that is not there" nonsense \
 	"$pagemv" bench malloc --allocators=nonsense
 passes "Ctrl-C ends bench realloc" interrupted realloc
 passes "Ctrl-C ends bench malloc" interrupted malloc
+passes "bench gc runs" quiet "$pagemv" bench gc --heaps=8 --turns=1 \
+	--mutators=1 --json=gc.json
+passes "bench gc tells rows" gc_rows gc.json
+refuses "a mode that is not there" nonsense \
+	"$pagemv" bench gc --modes=nonsense
+mark=--turns=600$$
+passes "Ctrl-C ends bench gc" interrupted gc
 passes "nothing is lost or changed" sh -c \
 	'! grep -q LOST move.json fault.json realloc.json malloc.json'
 finish

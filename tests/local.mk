@@ -264,6 +264,9 @@ endif
 if LIVE_TESTS
 check_PROGRAMS += %D%/tools/paged %D%/tools/terminal
 pmv_tests += %D%/bench.sh %D%/examples.sh $(pmv_tool_tests)
+if HAVE_LUA
+pmv_tests += %D%/lua-heap.sh
+endif
 if HAVE_CRITERION
 pmv_tests += $(pmv_live_tests)
 endif
@@ -304,6 +307,8 @@ EXTRA_DIST += \
 	%D%/lsan.supp \
 	%D%/no-criterion.sh \
 	%D%/results.sh \
+	%D%/lua \
+	%D%/lua-heap.sh \
 	%D%/tools/run.sh \
 	%D%/tools/top.sh \
 	%D%/tsan.supp
