@@ -86,6 +86,11 @@ void pmv_page_release(const struct pmv_sys *sys,
 void pmv_page_wait(const struct pmv_sys *sys, const struct pmv_page_states *s,
 		   size_t i);
 
+/* The same, or when so much time has passed; 0: no limit. */
+void pmv_page_wait_for(const struct pmv_sys *sys,
+		       const struct pmv_page_states *s, size_t i,
+		       uint64_t limit_ns);
+
 /* For pages that came or are about to go by other ways, where nobody has
  * claimed them. ABSENT before they go: behind it, somebody may have filled them
  * again. */
