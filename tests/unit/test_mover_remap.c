@@ -288,6 +288,14 @@ Test(mover_remap, what_a_failed_mremap_unmapped_is_mapped_again)
 	expect_mapped_again(-ENOMEM, true);
 }
 
+/* The memory of the mapping that was unmapped is not there at once. */
+Test(mover_remap, it_is_mapped_again_when_there_is_memory_for_it)
+{
+	fake_add((struct fake_rule){
+		.call = FAKE_MMAP_AT, .times = 20, .error = -ENOMEM });
+	expect_mapped_again(-ENOMEM, false);
+}
+
 /*
  * The mapping that arrives has what the source was advised. Returns how often
  * the destination is advised anew.
