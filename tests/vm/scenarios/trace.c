@@ -770,22 +770,44 @@ static void close_pool(struct storm *s)
 		s->c->name, pool.handled, pool.moved);
 }
 
-/* Each thread but the first, which waits, and this one. */
-static void signal_all(struct storm *s, struct t_random *random)
+/* Each thread but the first, which waits, and this one. Returns how many. */
+static uint64_t signal_each(void)
 {
 	pid_t self = (pid_t)syscall(SYS_gettid);
 	DIR *dir = opendir("/proc/self/task");
 	struct dirent *entry;
+	uint64_t sent = 0;
 
-	(void)s;
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (tid != 0 && tid != self && tid != getpid())
-			syscall(SYS_tgkill, getpid(), tid, SIGUSR1);
+			sent += syscall(SYS_tgkill, getpid(), tid, SIGUSR1) ==
+				0;
 	}
 	if (dir != NULL)
 		closedir(dir);
+	return sent;
+}
+
+/*
+ * And then leaves them alone for as long as their handlers took, at least:
+ * where a copy takes longer than the next signal to come, as under emulation
+ * on a busy host, threads would be in handlers all the time and move nothing.
+ */
+static void signal_all(struct storm *s, struct t_random *random)
+{
+	uint64_t from = t_now_ns(), until;
+	uint64_t due = __atomic_load_n(&pool.handled, __ATOMIC_RELAXED);
+
+	due += signal_each();
+	while (__atomic_load_n(&pool.handled, __ATOMIC_RELAXED) < due &&
+	       !storm_over(s))
+		usleep(100);
+	until = t_now_ns();
+	until += until - from;
+	while (t_now_ns() < until && !storm_over(s))
+		usleep(100);
 	usleep((useconds_t)t_random_below(random, 1000));
 }
 
