@@ -19,6 +19,12 @@ pmv_scenarios = \
 	%D%/scenarios/vfio
 
 # Those of more than one file.
+%C%_scenarios_swap_SOURCES = \
+	%D%/scenarios/swap.c \
+	%D%/scenarios/swap.h \
+	%D%/scenarios/swap_moves.c \
+	%D%/scenarios/swap_pages.c \
+	%D%/scenarios/swap_storms.c
 %C%_scenarios_uring_SOURCES = \
 	%D%/scenarios/pinned.c \
 	%D%/scenarios/pinned.h \
