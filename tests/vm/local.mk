@@ -25,6 +25,11 @@ pmv_scenarios = \
 	%D%/scenarios/swap_moves.c \
 	%D%/scenarios/swap_pages.c \
 	%D%/scenarios/swap_storms.c
+%C%_scenarios_trace_SOURCES = \
+	%D%/scenarios/trace.c \
+	%D%/scenarios/trace.h \
+	%D%/scenarios/trace_other.c \
+	%D%/scenarios/trace_words.c
 %C%_scenarios_uring_SOURCES = \
 	%D%/scenarios/pinned.c \
 	%D%/scenarios/pinned.h \
