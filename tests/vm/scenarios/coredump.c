@@ -295,6 +295,25 @@ static bool in_storm(uintptr_t addr)
 	return in;
 }
 
+static const char *elsewhere(const struct core *core, size_t off, uint64_t id)
+{
+	static char text[160];
+	size_t i;
+
+	for (i = 0; i < core->count; i++) {
+		const Elf64_Phdr *p = &core->segments[i];
+
+		if (p->p_type == PT_LOAD && off - p->p_offset < p->p_filesz)
+			snprintf(text, sizeof(text),
+				 "page %" PRIu64 " is where none should be, at "
+				 "%zu of %zu kB of a mapping at %zx, src at %p",
+				 id, (off - p->p_offset) >> 10,
+				 (size_t)p->p_filesz >> 10, (size_t)p->p_vaddr,
+				 (void *)shared->place.src);
+	}
+	return text;
+}
+
 /*
  * Looks through all that is in the file for pages that are neither at src nor
  * in a heap, and counts how often each is there. NULL, or what is wrong: they
@@ -319,7 +338,7 @@ static const char *find_staged(const struct core *core,
 		if (id == 0 || id > SNAPSHOT_IDS)
 			return "a stranger";
 		if (addr % STAGING >= t_pages(SNAPSHOT_RUN))
-			return "a page is where none should be";
+			return elsewhere(core, (size_t)off, id);
 		staged[id]++;
 	}
 	return NULL;
