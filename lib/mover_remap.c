@@ -96,13 +96,15 @@ static void map_again(struct pagemv *pv, uintptr_t dst, uintptr_t src,
 {
 	struct pmv_mapping m;
 	int prot = PROT_READ | PROT_WRITE, rc;
+	bool unmapped;
 
 	if (find(pv, src, &m))
 		prot = pmv_mapping_prot(&m);
 	rc = pv->sys->mmap_at(dst, len, prot);
 	/* ASSUME(mapping-freed-late) */
-	for (unsigned int i = 0;
-	     rc == -ENOMEM && i < PMV_IDLE_MAX && !find(pv, dst, &m); i++) {
+	unmapped = rc == -ENOMEM && !find(pv, dst, &m);
+	for (unsigned int i = 0; unmapped && rc == -ENOMEM && i < PMV_IDLE_MAX;
+	     i++) {
 		pmv_back_off(pv, i);
 		rc = pv->sys->mmap_at(dst, len, prot);
 	}
