@@ -19,6 +19,11 @@ pmv_scenarios = \
 	%D%/scenarios/vfio
 
 # Those of more than one file.
+%C%_scenarios_quirks_SOURCES = \
+	%D%/scenarios/quirks.c \
+	%D%/scenarios/quirks.h \
+	%D%/scenarios/quirks_huge.c \
+	%D%/scenarios/quirks_miscount.c
 %C%_scenarios_swap_SOURCES = \
 	%D%/scenarios/swap.c \
 	%D%/scenarios/swap.h \
