@@ -379,3 +379,25 @@ Test(track, a_store_to_a_huge_page_is_one_of_a_base_page)
 		t_unmap(heap, pages);
 	}
 }
+
+/* No change is missed: that is what is promised before Linux 5.14. */
+Test(track, where_nothing_is_shown_all_that_is_there_is_dirty)
+{
+	const struct pagemv_region_opts opts = { 0 };
+	struct scene s = { .pages = 4 };
+
+	if (shows_protection())
+		return;
+	for (int way = BY_SIGNAL; way < WAYS; way++) {
+		cr_assert(open_way(&s, (enum way)way));
+		s.heap = t_map(4);
+		s.region = track(&s, s.heap, 4, opts);
+		t_fill_range(s.heap, 3, 1);
+		protect(&s, 0, 4);
+		expect_dirty(&s, PAGEMV_DIRTY_PROTECT, "###.");
+		store(s.heap, 1);
+		expect_dirty(&s, 0, "###.");
+		faults_right(t_check_absent(s.heap + t_pages(3), 1));
+		close_way(&s);
+	}
+}
