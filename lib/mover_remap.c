@@ -86,6 +86,15 @@ static bool find(const struct pagemv *pv, uintptr_t addr, struct pmv_mapping *m)
 	return pmv_mapping_find(pv, addr, m) == 1 && m->start <= addr;
 }
 
+/* Whether there is none, for certain: without memory it may not be told. */
+static bool is_gone(const struct pagemv *pv, uintptr_t addr)
+{
+	struct pmv_mapping m;
+	int rc = pmv_mapping_find(pv, addr, &m);
+
+	return rc == 0 || (rc == 1 && m.start > addr);
+}
+
 /*
  * Where mremap() failed, nothing may be mapped at dst (ASSUME(mremap-unmaps)):
  * then maps there what was there, as far as src tells. Not over what another
@@ -166,6 +175,9 @@ static struct pmv_step remap_step(struct pagemv *pv,
 	/* Several mappings, or none: what UFFDIO_MOVE says to it. */
 	if (step.error == -EFAULT)
 		step.error = -EINVAL;
+	/* No memory, and no dst any more: that is worse. */
+	if (step.error == -ENOMEM && is_gone(pv, span->dst))
+		step.error = -ENOENT;
 	/* The limit on locked memory. */
 	if (step.error == -EAGAIN)
 		step.error = -ENOMEM;

@@ -316,14 +316,14 @@ static const char *move_rest(struct t_case *c, char *dst, char *src,
 
 /*
  * Has mremap() unmapped dst, and was there no memory for another mapping there
- * even when it had been waited for (6.12: lib/mover_remap.c)? Then the program
- * has to map it.
+ * even when it had been waited for (6.12: lib/mover_remap.c)? The move says so,
+ * and the program has to map it.
  */
 static bool is_unmapped(char *dst, int r)
 {
 	unsigned char in_core[PAGES];
 
-	return r == -ENOMEM && mincore(dst, t_pages(PAGES), in_core) != 0 &&
+	return r == -ENOENT && mincore(dst, t_pages(PAGES), in_core) != 0 &&
 	       errno == ENOMEM;
 }
 
@@ -358,9 +358,10 @@ static const char *move_at_limit(struct t_case *c, size_t spare_pages)
 	what = check_parted(src, dst, &res);
 	if (is_unmapped(dst, r))
 		map_again(dst);
-	if (what == NULL && r != 0 &&
-	    (r != -ENOMEM || (res.reason != PAGEMV_REASON_NO_MEMORY &&
-			      c->way != T_REMAP && c->way != T_AUTO_REMAP)))
+	else if (what == NULL && r != 0 &&
+		 (r != -ENOMEM ||
+		  (res.reason != PAGEMV_REASON_NO_MEMORY && c->way != T_REMAP &&
+		   c->way != T_AUTO_REMAP)))
 		what = wrong("returned %d (%s)", r,
 			     pagemv_reason_string(res.reason));
 	/* What moving promises: nothing is needed, nobody is killed. */
