@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "event.h"
+#include "handlers.h"
 #include "internal.h"
 #include "pages.h"
 #include "region.h"
@@ -252,6 +253,11 @@ static enum pmv_fault_end fill(struct pagemv *pv, struct pmv_hold *hold,
 
 /* ---- faults ---- */
 
+/* A handler that sleeps reads nothing. Who fills the page may be another one,
+ * whose callback waits for its message to be read: it has touched the page
+ * itself, or one more. The thread that asked is woken, and asks again. */
+#define HANDLER_WAITS_NS 5000000u
+
 /* Whether the calling thread is filling the page itself. */
 static bool is_inside(uintptr_t page)
 {
@@ -326,7 +332,8 @@ static enum pmv_fault_end fault_page(struct pagemv *pv, struct pmv_hold *hold,
 		report->error = -EDEADLK;
 		return PMV_FAULT_FAILED;
 	}
-	pmv_page_wait(pv->sys, &r->states, i);
+	pmv_page_wait_for(pv->sys, &r->states, i,
+			  pmv_is_handler(pv) ? HANDLER_WAITS_NS : 0);
 	return PMV_FAULT_DONE;
 }
 

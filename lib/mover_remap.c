@@ -15,7 +15,13 @@
  * ASSUME(mremap-unmaps): what is mapped at the destination may be unmapped
  *   before everything that can fail has been done, as when another thread has
  *   just made two mappings of the source. Inferred from a heap that had a hole
- *   after a storm of mlock() on 6.1; not tried by itself.
+ *   after a storm of mlock() on 6.1; seen on 6.12 at the limit of a memory
+ *   cgroup (tests/vm/scenarios/memcg.c).
+ * ASSUME(mapping-freed-late): what the kernel has for a mapping that is
+ *   unmapped is given back, also to a memory cgroup, when an RCU grace period
+ *   is over: 6.4 to 6.14, kernel/fork.c, vm_area_free(). Inferred from 6.12,
+ *   where neither mremap() nor mmap() had the memory for a mapping in the place
+ *   of one that had just gone.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -74,6 +80,21 @@ static int look(const struct pagemv *pv, const struct pmv_span *span,
 	return 0;
 }
 
+/* Whether there is a mapping at addr. */
+static bool find(const struct pagemv *pv, uintptr_t addr, struct pmv_mapping *m)
+{
+	return pmv_mapping_find(pv, addr, m) == 1 && m->start <= addr;
+}
+
+/* Whether there is none, for certain: without memory it may not be told. */
+static bool is_gone(const struct pagemv *pv, uintptr_t addr)
+{
+	struct pmv_mapping m;
+	int rc = pmv_mapping_find(pv, addr, &m);
+
+	return rc == 0 || (rc == 1 && m.start > addr);
+}
+
 /*
  * Where mremap() failed, nothing may be mapped at dst (ASSUME(mremap-unmaps)):
  * then maps there what was there, as far as src tells. Not over what another
@@ -83,11 +104,20 @@ static void map_again(struct pagemv *pv, uintptr_t dst, uintptr_t src,
 		      size_t len, bool locked)
 {
 	struct pmv_mapping m;
-	int prot = PROT_READ | PROT_WRITE;
+	int prot = PROT_READ | PROT_WRITE, rc;
+	bool unmapped;
 
-	if (pmv_mapping_find(pv, src, &m) == 1 && m.start <= src)
+	if (find(pv, src, &m))
 		prot = pmv_mapping_prot(&m);
-	if (pv->sys->mmap_at(dst, len, prot) == 0 && locked)
+	rc = pv->sys->mmap_at(dst, len, prot);
+	/* ASSUME(mapping-freed-late) */
+	unmapped = rc == -ENOMEM && !find(pv, dst, &m);
+	for (unsigned int i = 0; unmapped && rc == -ENOMEM && i < PMV_IDLE_MAX;
+	     i++) {
+		pmv_back_off(pv, i);
+		rc = pv->sys->mmap_at(dst, len, prot);
+	}
+	if (rc == 0 && locked)
 		pv->sys->mlock_on_fault(dst, len);
 }
 
@@ -145,6 +175,9 @@ static struct pmv_step remap_step(struct pagemv *pv,
 	/* Several mappings, or none: what UFFDIO_MOVE says to it. */
 	if (step.error == -EFAULT)
 		step.error = -EINVAL;
+	/* No memory, and no dst any more: that is worse. */
+	if (step.error == -ENOMEM && is_gone(pv, span->dst))
+		step.error = -ENOENT;
 	/* The limit on locked memory. */
 	if (step.error == -EAGAIN)
 		step.error = -ENOMEM;

@@ -185,7 +185,7 @@ static bool spin(const struct pmv_page_states *s, size_t i)
 }
 
 static void sleep_on(const struct pmv_sys *sys, const struct pmv_page_states *s,
-		     size_t i)
+		     size_t i, uint64_t limit_ns)
 {
 	struct lot *lot = &lots[lot_of(s, i)];
 	/* Before the byte: pairs with the release in pmv_page_release(). */
@@ -196,18 +196,26 @@ static void sleep_on(const struct pmv_sys *sys, const struct pmv_page_states *s,
 	if (!is_busy((uint8_t)step(s, i, PMV_PAGE_BUSY, PMV_PAGE_WAITED)))
 		return;
 	/* ASSUME(futex-compare) */
-	rc = sys->futex_wait((const uint32_t *)&lot->sequence, sequence, 0);
+	rc = sys->futex_wait((const uint32_t *)&lot->sequence, sequence,
+			     limit_ns);
 	/* A sandbox without futexes: the caller polls. */
-	if (rc < 0 && rc != -EAGAIN && rc != -EINTR)
+	if (rc < 0 && rc != -EAGAIN && rc != -EINTR && rc != -ETIMEDOUT)
 		sys->yield();
+}
+
+void pmv_page_wait_for(const struct pmv_sys *sys,
+		       const struct pmv_page_states *s, size_t i,
+		       uint64_t limit_ns)
+{
+	pmv_assert(i < s->pages);
+	if (!spin(s, i))
+		sleep_on(sys, s, i, limit_ns);
 }
 
 void pmv_page_wait(const struct pmv_sys *sys, const struct pmv_page_states *s,
 		   size_t i)
 {
-	pmv_assert(i < s->pages);
-	if (!spin(s, i))
-		sleep_on(sys, s, i);
+	pmv_page_wait_for(sys, s, i, 0);
 }
 
 bool pmv_page_waited(const struct pmv_page_states *s, size_t i, size_t n)

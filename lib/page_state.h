@@ -86,6 +86,11 @@ void pmv_page_release(const struct pmv_sys *sys,
 void pmv_page_wait(const struct pmv_sys *sys, const struct pmv_page_states *s,
 		   size_t i);
 
+/* The same, or when so much time has passed; 0: no limit. */
+void pmv_page_wait_for(const struct pmv_sys *sys,
+		       const struct pmv_page_states *s, size_t i,
+		       uint64_t limit_ns);
+
 /* Whether somebody sleeps until one of n pages that the caller has claimed is
  * released. */
 bool pmv_page_waited(const struct pmv_page_states *s, size_t i, size_t n);

@@ -628,33 +628,61 @@ Test(handlers, a_callback_may_touch_a_region_with_the_other_delivery,
 	tear_down(&inner);
 }
 
-/* Touches the page that it is to fill. */
-static int touch_own(void *arg, const struct pagemv_fill *f)
+/* What a callback that is to fill page 5 touches, once another handler has had
+ * the time to hear of somebody else who waits for that page. */
+static size_t touched_by_5;
+static bool was_told; /* atomic */
+
+static int touch_another(void *arg, const struct pagemv_fill *f)
 {
-	if (f->off_bytes / t_page() == 5 && try_touch(f->addr))
-		return -EINVAL;
+	size_t page = f->off_bytes / t_page();
+
+	if (page == 5) {
+		const char *base = (char *)f->addr - t_pages(5);
+
+		sem_post(&entered);
+		let_them_wait();
+		if (!try_touch(base + t_pages(touched_by_5)))
+			__atomic_store_n(&was_told, true, __ATOMIC_RELAXED);
+	}
 	return fill_pages(arg, f);
 }
 
-Test(handlers, one_that_waits_for_itself_is_told, .timeout = 60)
+/* Two threads wait for page 5, two handlers have a message each. */
+static void touch_in_5(size_t page)
 {
 	struct pagemv_region_opts opts = faults_by(&fills);
 	struct pagemv_handlers *h;
 	struct toucher t[2];
 	struct stage s;
 
+	touched_by_5 = page;
+	sem_init(&entered, 0, 0);
 	catch_sigbus();
-	opts.fill = touch_own;
+	opts.fill = touch_another;
 	s = set_up(opts);
 	h = start(&s, 2, 0);
-	for (size_t i = 0; i < 2; i++)
-		touch_start(&t[i], &s, 5, 1, 1);
+	touch_start(&t[0], &s, 5, 1, 1);
+	wait_entered();
+	touch_start(&t[1], &s, 5, 1, 1);
 	for (size_t i = 0; i < 2; i++)
 		touch_join(&t[i]);
+	cr_expect_eq(was_told, page == 5);
 	cr_expect_eq(fills.of[5], 1);
+	cr_expect_eq(fills.of[page], 1);
 	faults_right(t_check(s.heap + t_pages(5), 6, 1));
 	stop(h);
 	tear_down(&s);
+}
+
+Test(handlers, one_that_waits_for_itself_is_told, .timeout = 60)
+{
+	touch_in_5(5);
+}
+
+Test(handlers, one_that_waits_for_another_ones_page_reads_on, .timeout = 60)
+{
+	touch_in_5(6);
 }
 
 /* ---- nodes ---- */

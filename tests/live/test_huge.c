@@ -18,15 +18,19 @@ static bool fill_huge(char *src, size_t n)
 }
 
 /*
- * Pages that have gone from a huge page are absent; khugepaged may make one
- * again of those that are left, with zeros in between.
+ * Pages that have gone from huge pages are absent; khugepaged may make some of
+ * these again of what is left, with zeros in between.
  */
 static const char *check_gone(const char *at, size_t n)
 {
 	const char *wrong = t_check_absent(at, n);
+	size_t i;
 
-	if (wrong != NULL && t_huge_bytes(at, t_pages(n)) > 0)
-		wrong = t_check_zero(at, n);
+	if (wrong == NULL || t_huge_bytes(at, t_pages(n)) == 0)
+		return wrong;
+	for (i = 0, wrong = NULL; i < n && wrong == NULL; i++)
+		if (t_present(at + t_pages(i)))
+			wrong = t_check_zero(at + t_pages(i), 1);
 	return wrong;
 }
 

@@ -39,7 +39,8 @@ Test(registry, memory_of_another_userfaultfd_is_refused_and_left_alone)
 	enum pagemv_reason why;
 	char *p = t_map(4);
 
-	cr_assert_geq(fd, 0);
+	if (fd < 0)
+		cr_skip("no userfaultfd to be the foreign one");
 	cr_assert_eq(t_uffd_register_wp(fd, p + t_pages(2), t_pages(2)), 0);
 	cr_expect_eq(try_register(pv, p, 4, PAGEMV_REGION_FAULTING, &why),
 		     -EBUSY);

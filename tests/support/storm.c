@@ -30,6 +30,8 @@ struct unit {
 	bool emptied; /* its counters were added up and set to 0, if away */
 };
 
+#define MADE_OFF 64 /* bytes */
+
 struct mover {
 	struct storm *storm;
 	char *src;  /* its part of the source */
@@ -37,7 +39,8 @@ struct mover {
 	struct unit *units;
 	uint64_t *version; /* of each page */
 	bool *taken;	   /* each slot */
-	char *made;	   /* a page that is being written */
+	char *made;	   /* a page that is being written, in room */
+	char *room;
 	uint64_t first_id;
 	struct t_random random;
 	uint64_t counted;
@@ -518,7 +521,12 @@ static void open_mover(struct storm *s, unsigned int index)
 	m->units = zeroed(state->units, sizeof(m->units[0]));
 	m->taken = zeroed(slot_count(m), sizeof(m->taken[0]));
 	m->version = zeroed(pages, sizeof(m->version[0]));
-	m->made = zeroed(1, t_page());
+	/* Not at the begin of a page: who looks through all memory for pages,
+	 * as in a core file, would find one more. */
+	m->room = zeroed(1, t_page() + MADE_OFF);
+	m->made = m->room;
+	if ((uintptr_t)m->made % t_page() == 0)
+		m->made += MADE_OFF;
 	for (i = 0; i < pages; i++)
 		m->version[i] = 1;
 	t_fill_range(m->src, pages, m->first_id);
@@ -529,7 +537,7 @@ static void close_mover(struct mover *m)
 	free(m->units);
 	free(m->taken);
 	free(m->version);
-	free(m->made);
+	free(m->room);
 }
 
 static size_t or_default(size_t given, size_t fallback)

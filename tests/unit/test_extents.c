@@ -455,33 +455,68 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-Test(extents, a_hundred_thousand_are_added_and_found_quickly, .timeout = 120)
+/* In an order that is neither up nor down. */
+static uint64_t time_adding(struct model *m, size_t from, size_t to)
 {
 	static struct pagemv_region region;
-	struct model m;
 	struct pmv_extent e = { .region = &region };
-	uint64_t begun = now_ns(), added, found;
+	uint64_t begun = now_ns();
 
-	model_open(&m, 9);
-	for (size_t i = 0; i < MANY; i++) {
-		/* In an order that is neither up nor down. */
+	for (size_t i = from; i < to; i++) {
 		e.start = address(2 * (i * 7919 % MANY));
 		e.end = e.start + t_page();
-		cr_assert(pmv_extents_add(m.pv, &e) == 0);
+		cr_assert(pmv_extents_add(m->pv, &e) == 0);
 	}
-	added = now_ns() - begun;
-	begun = now_ns();
-	for (size_t i = 0; i < MANY; i++) {
-		uintptr_t at = address(2 * (i * 104729 % MANY));
+	return now_ns() - begun;
+}
 
-		cr_assert(pmv_extents_find(m.pv, at, &e) && e.start == at);
+static void find_first(const struct model *m, size_t n)
+{
+	struct pmv_extent e;
+
+	for (size_t i = 0; i < n; i++) {
+		uintptr_t at = address(2 * (i * 7919 % MANY));
+
+		cr_assert(pmv_extents_find(m->pv, at, &e) && e.start == at);
 	}
-	found = now_ns() - begun;
-	printf("# %lu ns to add one, %lu ns to find one\n",
-	       (unsigned long)(added / MANY), (unsigned long)(found / MANY));
-	cr_expect(added / MANY < 20000 * t_slow(), "%lu ns to add one",
-		  (unsigned long)(added / MANY));
-	cr_expect(found / MANY < 1000 * t_slow(), "%lu ns to find one",
-		  (unsigned long)(found / MANY));
+}
+
+/* The fastest time of some: each is so short that a processor which is taken
+ * away for a moment matters. */
+static uint64_t time_finding(const struct model *m, size_t n)
+{
+	uint64_t fastest = UINT64_MAX;
+
+	for (int i = 0; i < 10; i++) {
+		uint64_t begun = now_ns(), ns;
+
+		find_first(m, n);
+		ns = now_ns() - begun;
+		fastest = ns < fastest ? ns : fastest;
+	}
+	return fastest;
+}
+
+/* Not against a clock: each may be slow, but not slower by their number. */
+Test(extents, a_hundred_thousand_are_added_and_found_quickly, .timeout = 120)
+{
+	const size_t few = MANY / 100;
+	uint64_t added[2], found[2];
+	struct model m;
+
+	model_open(&m, 9);
+	added[0] = time_adding(&m, 0, few);
+	found[0] = time_finding(&m, few);
+	time_adding(&m, few, MANY - few);
+	added[1] = time_adding(&m, MANY - few, MANY);
+	found[1] = time_finding(&m, few);
+	for (int i = 0; i < 2; i++)
+		printf("# %lu ns to add one, %lu ns to find one\n",
+		       (unsigned long)(added[i] / few),
+		       (unsigned long)(found[i] / few));
+	/* In one array it would be 200 times, and 100 if it were not sorted. */
+	cr_expect(added[1] < 50 * added[0]);
+	cr_expect(found[1] < 25 * found[0]);
+	find_first(&m, MANY);
 	model_close(&m);
 }

@@ -288,6 +288,38 @@ Test(mover_remap, what_a_failed_mremap_unmapped_is_mapped_again)
 	expect_mapped_again(-ENOMEM, true);
 }
 
+/* The memory of the mapping that was unmapped is not there at once. */
+Test(mover_remap, it_is_mapped_again_when_there_is_memory_for_it)
+{
+	fake_add((struct fake_rule){
+		.call = FAKE_MMAP_AT, .times = 20, .error = -ENOMEM });
+	expect_mapped_again(-ENOMEM, false);
+}
+
+Test(mover_remap, what_cannot_be_mapped_again_is_told_as_unmapped)
+{
+	const struct pagemv_move_opts opts = {
+		.size = sizeof(opts),
+		.mechanism = PAGEMV_MECH_REMAP,
+		.flags = PAGEMV_MOVE_MAY_REMAP,
+	};
+	struct scene s = scene_open(8, NULL);
+	struct pagemv_result res;
+	int rc;
+
+	fake_add((struct fake_rule){ .call = FAKE_MREMAP,
+				     .before = unmap_heap,
+				     .arg = &s,
+				     .error = -ENOMEM });
+	fake_refuse(FAKE_MMAP_AT, -ENOMEM);
+	rc = pagemv_move(s.pv, s.heap, s.src, t_pages(8), &opts, &res);
+	cr_expect(rc == -ENOENT && res.reason == PAGEMV_REASON_UNMAPPED,
+		  "%d (%s)", rc, pagemv_reason_string(res.reason));
+	EXPECT_RIGHT(t_check_range(s.src, 8, 1));
+	fake_behave();
+	pagemv_close(s.pv);
+}
+
 /*
  * The mapping that arrives has what the source was advised. Returns how often
  * the destination is advised anew.

@@ -434,6 +434,14 @@ Test(page_state, one_release_wakes_all_who_wait_for_any_of_its_pages)
 	expect_others(0, SLEEPERS / 2, PMV_PAGE_ABSENT);
 }
 
+Test(page_state, a_wait_may_have_an_end)
+{
+	pmv_page_claim(&s, 5);
+	pmv_page_wait_for(&pmv_sys_linux, &s, 5, 1000000);
+	cr_expect(look(5) == PMV_PAGE_WAITED, "its owner wakes who came after");
+	release(5, 1, PMV_PAGE_ABSENT);
+}
+
 static void ignore(int signal)
 {
 	(void)signal;

@@ -20,6 +20,22 @@ pmv_scenarios = \
 	%D%/scenarios/vfio
 
 # Those of more than one file.
+%C%_scenarios_quirks_SOURCES = \
+	%D%/scenarios/quirks.c \
+	%D%/scenarios/quirks.h \
+	%D%/scenarios/quirks_huge.c \
+	%D%/scenarios/quirks_miscount.c
+%C%_scenarios_swap_SOURCES = \
+	%D%/scenarios/swap.c \
+	%D%/scenarios/swap.h \
+	%D%/scenarios/swap_moves.c \
+	%D%/scenarios/swap_pages.c \
+	%D%/scenarios/swap_storms.c
+%C%_scenarios_trace_SOURCES = \
+	%D%/scenarios/trace.c \
+	%D%/scenarios/trace.h \
+	%D%/scenarios/trace_other.c \
+	%D%/scenarios/trace_words.c
 %C%_scenarios_uring_SOURCES = \
 	%D%/scenarios/pinned.c \
 	%D%/scenarios/pinned.h \

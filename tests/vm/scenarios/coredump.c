@@ -295,6 +295,25 @@ static bool in_storm(uintptr_t addr)
 	return in;
 }
 
+static const char *elsewhere(const struct core *core, size_t off, uint64_t id)
+{
+	static char text[160];
+	size_t i;
+
+	for (i = 0; i < core->count; i++) {
+		const Elf64_Phdr *p = &core->segments[i];
+
+		if (p->p_type == PT_LOAD && off - p->p_offset < p->p_filesz)
+			snprintf(text, sizeof(text),
+				 "page %" PRIu64 " is where none should be, at "
+				 "%zu of %zu kB of a mapping at %zx, src at %p",
+				 id, (off - p->p_offset) >> 10,
+				 (size_t)p->p_filesz >> 10, (size_t)p->p_vaddr,
+				 (void *)shared->place.src);
+	}
+	return text;
+}
+
 /*
  * Looks through all that is in the file for pages that are neither at src nor
  * in a heap, and counts how often each is there. NULL, or what is wrong: they
@@ -319,7 +338,7 @@ static const char *find_staged(const struct core *core,
 		if (id == 0 || id > SNAPSHOT_IDS)
 			return "a stranger";
 		if (addr % STAGING >= t_pages(SNAPSHOT_RUN))
-			return "a page is where none should be";
+			return elsewhere(core, (size_t)off, id);
 		staged[id]++;
 	}
 	return NULL;
@@ -476,6 +495,22 @@ struct memory {
 	uint64_t kib[T_COUNT(amounts)];
 };
 
+/* Pages that processors keep for themselves, up to some MiB, are not counted as
+ * free. */
+static uint64_t kept_by_processors_kib(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "re");
+	uint64_t pages = 0, n;
+	char line[128];
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, " count: %" SCNu64, &n) == 1)
+			pages += n;
+	if (f != NULL)
+		fclose(f);
+	return pages * t_page() >> 10;
+}
+
 static struct memory look_at_memory(void)
 {
 	FILE *f = fopen("/proc/meminfo", "re");
@@ -492,6 +527,9 @@ static struct memory look_at_memory(void)
 				memory.kib[i] = kib;
 	if (f != NULL)
 		fclose(f);
+	for (i = 0; i < T_COUNT(amounts); i++)
+		if (amounts[i].free)
+			memory.kib[i] += kept_by_processors_kib();
 	return memory;
 }
 
@@ -510,6 +548,18 @@ static size_t find_loss(const struct memory *before, const struct memory *now)
 	return i;
 }
 
+/* Who has it, for whoever reads of a failure. */
+static void tell_memory(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		printf("# %s", line);
+	if (f != NULL)
+		fclose(f);
+}
+
 static void check_memory(struct tap *tap, const struct memory *before)
 {
 	uint64_t end = t_now_ns() + PATIENCE_MS * UINT64_C(1000000) / 3;
@@ -524,9 +574,11 @@ static void check_memory(struct tap *tap, const struct memory *before)
 		now = look_at_memory();
 	}
 	if (!tap_ok(tap, lost == T_COUNT(amounts),
-		    "the memory of all that ended is given back"))
+		    "the memory of all that ended is given back")) {
+		tell_memory();
 		tap_say(stdout, "%s %" PRIu64 " kB before, %" PRIu64 " now",
 			amounts[lost].name, before->kib[lost], now.kib[lost]);
+	}
 	tap_ok(tap, waitpid(-1, &status, WNOHANG) == -1 && errno == ECHILD,
 	       "no process is left");
 	tap_say(stdout, "MemAvailable: %" PRIu64 " kB before, %" PRIu64 " now",
