@@ -15,13 +15,16 @@ add() {
 
 # libraries PROGRAM...: the shared libraries that they are loaded with.
 libraries() {
-	local libgcc
+	local library name
 
 	LD_LIBRARY_PATH=$build/lib/.libs ldd "$@" 2>/dev/null |
 		grep -oE '/[^ ]+ \(0x' | sed 's/ (0x//' | sort -u
-	# pthread_exit() and pthread_cancel() load it when they are called.
-	libgcc=$(${CC:-cc} -print-file-name=libgcc_s.so.1)
-	[ ! -e "$libgcc" ] || echo "$libgcc"
+	# What is loaded later: by pthread_exit() and pthread_cancel(), and when
+	# there is something to know of nodes.
+	for name in libgcc_s.so.1 libnuma.so.1; do
+		library=$(${CC:-cc} -print-file-name="$name")
+		[ ! -e "$library" ] || echo "$library"
+	done
 }
 
 pack() { # DIRECTORY: it as an archive, to standard output
