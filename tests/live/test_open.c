@@ -636,13 +636,15 @@ Test(opening, high_descriptors_leave_the_low_ones_to_the_program)
 		OPEN_OPTS(.flags = PAGEMV_OPEN_HIGH_FDS);
 	size_t before = t_count_fds();
 	struct pagemv *pv = NULL;
+	bool open_before[100];
 	const char *wrong;
-	int low = open("/dev/null", O_RDONLY);
 
-	close(low);
+	for (int fd = 0; fd < 100; fd++)
+		open_before[fd] = fcntl(fd, F_GETFD) >= 0;
 	cr_assert_eq(pagemv_open(&pv, &opts), 0);
-	for (int fd = low; fd < 100; fd++)
-		cr_expect(fcntl(fd, F_GETFD) < 0, "%d is open", fd);
+	for (int fd = 0; fd < 100; fd++)
+		cr_expect_eq(fcntl(fd, F_GETFD) >= 0, open_before[fd], "%d",
+			     fd);
 	for (int fd = 100; fd < 1024; fd++) {
 		int flags = fcntl(fd, F_GETFD);
 
@@ -781,9 +783,15 @@ Test(opening, calibrates_on_request, .timeout = 30)
 	const struct pagemv_open_opts opts =
 		OPEN_OPTS(.flags = PAGEMV_OPEN_CALIBRATE);
 	struct pagemv *pv = t_open(T_NORMAL), *at_once = NULL;
-	size_t mappings = t_count_mappings(), fds = t_count_fds(), i;
 	struct pagemv_caps caps = caps_of(pv);
+	size_t mappings, fds, i;
 	const char *wrong;
+
+	/* The first one loads libnuma. */
+	cr_assert_eq(pagemv_open(&at_once, &opts), 0);
+	pagemv_close(at_once);
+	mappings = t_count_mappings();
+	fds = t_count_fds();
 
 	for (i = PAGEMV_MECH_MOVE; i < PAGEMV_MECH_COUNT; i++)
 		cr_expect_eq(caps.mech[i].calibrated, 0);
