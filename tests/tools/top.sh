@@ -226,8 +226,17 @@ lists_no_vfork() {
 	}
 }
 
+# has_ended PID: a child of this shell's.
+has_ended() {
+	[ "$(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null)" = Z ]
+}
+
 # waits_for_end STATUS: of the one in the background.
 waits_for_end() {
+	until_true has_ended "$watching" || {
+		kill -9 "$watching"
+		echo "it does not end"
+	}
 	wait "$watching"
 	[ $? -eq "$1" ]
 }
