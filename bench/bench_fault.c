@@ -50,20 +50,14 @@ static const struct argp_option argp_options[] = {
 	{ 0 },
 };
 
-static void parse_deliveries(struct argp_state *state, struct options *options,
-			     char *list)
+static void take_delivery(struct argp_state *state, const char *name)
 {
-	char *rest = NULL;
+	enum fault_delivery delivery = fault_delivery_find(name);
+	struct options *options = state->input;
 
-	options->deliveries = 0;
-	for (char *name = strtok_r(list, ",", &rest); name;
-	     name = strtok_r(NULL, ",", &rest)) {
-		enum fault_delivery delivery = fault_delivery_find(name);
-
-		if (delivery == FAULT_DELIVERIES)
-			argp_error(state, "unknown delivery '%s'", name);
-		options->deliveries |= FAULT_BIT(delivery);
-	}
+	if (delivery == FAULT_DELIVERIES)
+		argp_error(state, "unknown delivery '%s'", name);
+	options->deliveries |= FAULT_BIT(delivery);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -84,7 +78,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->seconds = bench_args_number(state, "--time", arg);
 		return 0;
 	case KEY_DELIVERIES:
-		parse_deliveries(state, options, arg);
+		options->deliveries = 0;
+		bench_args_list(state, arg, take_delivery);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -279,18 +274,15 @@ static bool measured_any(const struct fault_results *results)
 static int report(const struct options *options,
 		  const struct fault_results *results)
 {
-	int status = TOOL_OK;
+	const struct bench_end end = {
+		.corrupt = results->corrupt ? "pages were lost or changed"
+					    : NULL,
+		.interrupted = results->about.interrupted,
+		.measured = measured_any(results),
+	};
 
-	if (!bench_output_tell(&options->output, &fault_telling, results))
-		status = TOOL_FAILED;
-	if (results->corrupt) {
-		fprintf(stderr, "pagemv: pages were lost or changed, see "
-				"above\n");
-		status = TOOL_FAILED;
-	}
-	if (results->about.interrupted)
-		return TOOL_INTERRUPTED;
-	return measured_any(results) ? status : TOOL_NOTHING;
+	return bench_output_report(&options->output, &fault_telling, results,
+				   &end);
 }
 
 int bench_fault(int argc, char **argv)

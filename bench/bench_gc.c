@@ -318,18 +318,15 @@ static bool measured_any(const struct gc_results *results)
 static int report(const struct options *options,
 		  const struct gc_results *results)
 {
-	int status = TOOL_OK;
+	const struct bench_end end = {
+		.corrupt = results->corrupt ? "objects were lost or changed"
+					    : NULL,
+		.interrupted = results->about.interrupted,
+		.measured = measured_any(results),
+	};
 
-	if (!bench_output_tell(&options->output, &gc_telling, results))
-		status = TOOL_FAILED;
-	if (results->corrupt) {
-		fprintf(stderr, "pagemv: objects were lost or changed, see "
-				"above\n");
-		status = TOOL_FAILED;
-	}
-	if (results->about.interrupted)
-		return TOOL_INTERRUPTED;
-	return measured_any(results) ? status : TOOL_NOTHING;
+	return bench_output_report(&options->output, &gc_telling, results,
+				   &end);
 }
 
 int bench_gc(int argc, char **argv)

@@ -322,18 +322,15 @@ static void measure(struct run *run)
 static int report(const struct options *options,
 		  const struct malloc_results *results)
 {
-	int status = TOOL_OK;
+	const struct bench_end end = {
+		.corrupt = results->corrupt ? "contents were lost or changed"
+					    : NULL,
+		.interrupted = results->about.interrupted,
+		.measured = measured_any(results),
+	};
 
-	if (!bench_output_tell(&options->output, &malloc_telling, results))
-		status = TOOL_FAILED;
-	if (results->corrupt) {
-		fprintf(stderr, "pagemv: contents were lost or changed, see "
-				"above\n");
-		status = TOOL_FAILED;
-	}
-	if (results->about.interrupted)
-		return TOOL_INTERRUPTED;
-	return measured_any(results) ? status : TOOL_NOTHING;
+	return bench_output_report(&options->output, &malloc_telling, results,
+				   &end);
 }
 
 int bench_malloc(int argc, char **argv)

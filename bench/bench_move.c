@@ -63,39 +63,26 @@ static const struct argp_option argp_options[] = {
 	{ 0 },
 };
 
-static void parse_methods(struct argp_state *state, struct options *options,
-			  char *list)
+static void take_method(struct argp_state *state, const char *name)
 {
-	char *rest = NULL;
+	enum bench_method_id id = bench_method_find(name);
+	struct options *options = state->input;
 
-	options->methods = 0;
-	for (char *name = strtok_r(list, ",", &rest); name;
-	     name = strtok_r(NULL, ",", &rest)) {
-		enum bench_method_id id = bench_method_find(name);
-
-		if (id == BENCH_METHODS)
-			argp_error(state, "unknown method '%s'", name);
-		options->methods |= BENCH_METHOD_BIT(id);
-	}
+	if (id == BENCH_METHODS)
+		argp_error(state, "unknown method '%s'", name);
+	options->methods |= BENCH_METHOD_BIT(id);
 }
 
-static void parse_sizes(struct argp_state *state, struct options *options,
-			char *list)
+static void take_size(struct argp_state *state, const char *text)
 {
-	char *rest = NULL;
+	size_t pages = (size_t)bench_args_number(state, "--sizes", text);
+	struct options *options = state->input;
 
-	for (char *text = strtok_r(list, ",", &rest); text;
-	     text = strtok_r(NULL, ",", &rest)) {
-		size_t pages =
-			(size_t)bench_args_number(state, "--sizes", text);
-
-		if (pages & (pages - 1))
-			argp_error(state, "--sizes: %zu is not a power of two",
-				   pages);
-		if (options->sizes == MAX_SIZES)
-			argp_error(state, "--sizes: at most %d", MAX_SIZES);
-		options->size[options->sizes++] = pages;
-	}
+	if (pages & (pages - 1))
+		argp_error(state, "--sizes: %zu is not a power of two", pages);
+	if (options->sizes == MAX_SIZES)
+		argp_error(state, "--sizes: at most %d", MAX_SIZES);
+	options->size[options->sizes++] = pages;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -123,10 +110,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->seconds = bench_args_number(state, "--time", arg);
 		return 0;
 	case KEY_METHODS:
-		parse_methods(state, options, arg);
+		options->methods = 0;
+		bench_args_list(state, arg, take_method);
 		return 0;
 	case KEY_SIZES:
-		parse_sizes(state, options, arg);
+		bench_args_list(state, arg, take_size);
 		return 0;
 	case KEY_NO_CALIBRATE:
 		options->calibrate = false;
@@ -312,16 +300,15 @@ static void measure(struct bench_run *run, const struct options *options)
 static int report(const struct options *options,
 		  const struct bench_results *results)
 {
-	int status = TOOL_OK;
+	const struct bench_end end = {
+		.corrupt = results->corrupt ? "a method lost or changed pages"
+					    : NULL,
+		.interrupted = results->about.interrupted,
+		.measured = true,
+	};
 
-	if (!bench_output_tell(&options->output, &bench_move_telling, results))
-		status = TOOL_FAILED;
-	if (results->corrupt) {
-		fprintf(stderr, "pagemv: a method lost or changed pages, see "
-				"above\n");
-		status = TOOL_FAILED;
-	}
-	return results->about.interrupted ? TOOL_INTERRUPTED : status;
+	return bench_output_report(&options->output, &bench_move_telling,
+				   results, &end);
 }
 
 static void run_bench(struct bench_run *run, const struct options *options)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "output.h"
 #include "plot.h"
+#include "tool.h"
 
 #include <errno.h>
 #include <string.h>
@@ -79,4 +80,21 @@ bool bench_output_tell(const struct bench_output *output,
 	if (output->plot_path && draw(output, how, results))
 		ok = false;
 	return ok;
+}
+
+int bench_output_report(const struct bench_output *output,
+			const struct bench_telling *how, const void *results,
+			const struct bench_end *end)
+{
+	int status = TOOL_OK;
+
+	if (!bench_output_tell(output, how, results))
+		status = TOOL_FAILED;
+	if (end->corrupt) {
+		fprintf(stderr, "pagemv: %s, see above\n", end->corrupt);
+		status = TOOL_FAILED;
+	}
+	if (end->interrupted)
+		return TOOL_INTERRUPTED;
+	return end->measured ? status : TOOL_NOTHING;
 }

@@ -29,4 +29,16 @@ bool bench_output_ready(const struct bench_output *output);
 bool bench_output_tell(const struct bench_output *output,
 		       const struct bench_telling *how, const void *results);
 
+/* How a bench has ended. */
+struct bench_end {
+	const char *corrupt; /* what was lost or changed, or NULL */
+	bool interrupted;
+	bool measured; /* anything */
+};
+
+/* Tells the results and what was wrong with them. Returns an exit status. */
+int bench_output_report(const struct bench_output *output,
+			const struct bench_telling *how, const void *results,
+			const struct bench_end *end);
+
 #endif /* BENCH_OUTPUT_H */

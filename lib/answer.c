@@ -309,7 +309,7 @@ static int make_exclusive(struct pmv_job *job, const struct pmv_span *span)
 	/* Populating a hole would make a page of it. */
 	bytes = pmv_pages_run(pv, span->src, bytes).bytes;
 	pmv_count(&pv->stats, PMV_MADE_EXCLUSIVE, 1);
-	return pmv_pages_populate(pv, span->src, bytes);
+	return pmv_pages_populate(pv->sys, span->src, bytes);
 }
 
 /*
@@ -473,7 +473,7 @@ static enum pagemv_reason on_changing(struct pmv_job *job,
 {
 	PMV_TRACE3(retry, span->dst, span->src, job->idle);
 	pmv_count(&job->pv->stats, PMV_RETRIES, 1);
-	pmv_back_off(job->pv, job->idle);
+	pmv_back_off(job->pv->sys, job->idle);
 	return PAGEMV_REASON_NONE;
 }
 

@@ -48,7 +48,7 @@ static void flip_back(struct pagemv_evac *e, size_t pieces)
 		while (pmv_remap(e->pv, e->space + p->off, e->shadow + p->off,
 				 p->bytes, e->locked) < 0 &&
 		       idle < PMV_IDLE_MAX)
-			pmv_back_off(e->pv, idle++);
+			pmv_back_off(e->pv->sys, idle++);
 	}
 }
 

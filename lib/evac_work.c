@@ -156,7 +156,7 @@ static int take_fresh(struct job *j, size_t want)
 	p->at = p->slot.base;
 	p->left = pmv_min(want, PAGEMV_AROUND_MAX);
 	if (p->left >= POPULATE_PAGES)
-		pmv_pages_populate(e->pv, p->at, p->left * e->page);
+		pmv_pages_populate(e->pv->sys, p->at, p->left * e->page);
 	if (e->how == PAGEMV_EVAC_BY_MOVE)
 		pmv_evac_add(e, PMV_EVAC_FRESH, p->left);
 	return 0;
@@ -408,7 +408,7 @@ void pmv_evac_wait_for_workers(struct pagemv_evac *e)
 
 	/* Acquire pairs with the release in leave(). */
 	while (atomic_load_explicit(&e->working, memory_order_acquire))
-		pmv_back_off(e->pv, pmv_min(idle++, PMV_IDLE_MAX));
+		pmv_back_off(e->pv->sys, pmv_min(idle++, PMV_IDLE_MAX));
 }
 
 /* What a round that produced nothing means; 0 to go on. */
@@ -419,7 +419,7 @@ static int answer(struct pagemv_evac *e, int error, unsigned int *idle)
 	if (error < 0 && (error != -EAGAIN || *idle >= PMV_IDLE_MAX))
 		return error;
 	if (error == -EAGAIN)
-		pmv_back_off(e->pv, (*idle)++);
+		pmv_back_off(e->pv->sys, (*idle)++);
 	else if (i < pmv_evac_to(e)) /* somebody else has it */
 		pmv_page_wait(e->pv->sys, e->states, i);
 	return 0;

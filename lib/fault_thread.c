@@ -441,7 +441,7 @@ void pmv_events_settle(struct pagemv *pv)
 	/* Not by yielding alone: where others want the processor, that may give
 	 * it back at once. */
 	for (unsigned int i = 0; i < tries && !are_settled(pv); i++)
-		pmv_back_off(pv, i);
+		pmv_back_off(pv->sys, i);
 }
 
 /* ---- waiting ---- */

@@ -275,6 +275,15 @@ static inline bool pmv_has_spare(size_t dirty, size_t bytes)
 	return dirty / 4 > bytes && dirty - bytes > (size_t)256 << 10;
 }
 
+/* Whether pages for have suit a need better than those for best do: enough of
+ * them, but not many more. */
+static inline bool pmv_suits_better(size_t have, size_t best, size_t need)
+{
+	if (have >= need)
+		return best < need || have < best;
+	return best < need && have > best;
+}
+
 /* From now on it is a block. */
 static inline void pmv_slot_publish(struct pmv_slot *slot, uintptr_t at,
 				    size_t bytes)

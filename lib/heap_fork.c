@@ -92,16 +92,6 @@ void pmv_heap_leave(void)
 
 /* ---- the handlers ---- */
 
-static void wait_a_while(const struct pmv_sys *sys, unsigned int idle)
-{
-	uint64_t ns = pmv_backoff_ns(idle);
-
-	if (ns)
-		sys->sleep_ns(ns);
-	else
-		sys->yield();
-}
-
 static void stop_magazine(struct pagemv_heap *heap, int i)
 {
 	struct pmv_magazine *m = &heap->magazines[i];
@@ -112,7 +102,7 @@ static void stop_magazine(struct pagemv_heap *heap, int i)
 		return;
 	}
 	while (!pmv_magazine_try(m))
-		wait_a_while(heap->sys, idle++);
+		pmv_back_off(heap->sys, idle++);
 }
 
 static void stop_heap(struct pagemv_heap *heap)
@@ -154,7 +144,7 @@ static void before_fork(void)
 	 * pmv_heap_leave(). */
 	while (heaps &&
 	       atomic_load_explicit(&moving, memory_order_acquire) > mine)
-		wait_a_while(heaps->sys, idle++);
+		pmv_back_off(heaps->sys, idle++);
 	for (struct pagemv_heap *h = heaps; h; h = h->next)
 		stop_heap(h);
 	pmv_heap_forking = true;

@@ -11,13 +11,9 @@
  *   ... touched | sensor | made in advance |
  *             old       end           look_at
  */
-#include <sys/mman.h>
 
 #include "heap.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
+#include "pages.h"
 
 /* Smaller blocks are left alone. */
 #define BYTES_MIN ((size_t)4 << 20)
@@ -91,8 +87,8 @@ static void populate(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
 	s->sensor = from;
 	from += SENSOR_PAGES * page;
 	if (to <= from ||
-	    heap->sys->madvise(pmv_slot_start(s) + from, to - from,
-			       MADV_POPULATE_WRITE) < 0) {
+	    pmv_pages_populate(heap->sys, pmv_slot_start(s) + from, to - from) <
+		    0) {
 		look_again(s, end);
 		return;
 	}

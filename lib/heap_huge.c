@@ -16,10 +16,6 @@
 #include "heap.h"
 #include "pages.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* So many small pages are compared with a huge one, and this is how much less
  * a page of it has to cost. */
 #define SMALL_PAGES 64
@@ -64,7 +60,7 @@ static void advise(struct pmv_slot *s, bool huge)
 static int64_t cost_of(struct pagemv_heap *heap, uintptr_t addr, size_t bytes)
 {
 	uint64_t begun = heap->sys->cpu_ns(), ns;
-	int rc = heap->sys->madvise(addr, bytes, MADV_POPULATE_WRITE);
+	int rc = pmv_pages_populate(heap->sys, addr, bytes);
 
 	if (rc < 0)
 		return rc;

@@ -75,15 +75,6 @@ struct pmv_magazine *pmv_magazine_hold(struct pagemv_heap *heap)
 	}
 }
 
-/* Whether pages for have suit a need better than those for best do: enough of
- * them, but not many more. */
-static bool suits_better(size_t have, size_t best, size_t need)
-{
-	if (have >= need)
-		return best < need || have < best;
-	return best < need && have > best;
-}
-
 struct pmv_slot *pmv_magazine_take(struct pmv_magazine *m, unsigned int bin,
 				   size_t bytes)
 {
@@ -97,7 +88,7 @@ struct pmv_slot *pmv_magazine_take(struct pmv_magazine *m, unsigned int bin,
 		if (r->bin != bin)
 			continue;
 		if (best == m->n ||
-		    suits_better(r->dirty, m->round[best].dirty, bytes))
+		    pmv_suits_better(r->dirty, m->round[best].dirty, bytes))
 			best = i;
 		if (r->dirty >= bytes && r->dirty - bytes <= bytes / 16)
 			break;

@@ -72,11 +72,7 @@ static struct pmv_slot *best_of(const struct pmv_slot_list *l,
 			      s->advised == need->advised))
 			best = s;
 		else if (s->advised == best->advised &&
-			 (s->dirty >= need->bytes
-				  ? best->dirty < need->bytes ||
-					    s->dirty < best->dirty
-				  : s->dirty > best->dirty &&
-					    best->dirty < need->bytes))
+			 pmv_suits_better(s->dirty, best->dirty, need->bytes))
 			best = s;
 	}
 	return best;

@@ -115,14 +115,14 @@ static inline bool pmv_available(const struct pagemv *pv,
 }
 
 /* Lets others go on, after the idle-th time in a row without progress. */
-static inline void pmv_back_off(const struct pagemv *pv, unsigned int idle)
+static inline void pmv_back_off(const struct pmv_sys *sys, unsigned int idle)
 {
 	uint64_t ns = pmv_backoff_ns(idle);
 
 	if (ns)
-		pv->sys->sleep_ns(ns);
+		sys->sleep_ns(ns);
 	else
-		pv->sys->yield();
+		sys->yield();
 }
 
 /* pagemv_open() on a system-call table of the caller's. */

@@ -307,7 +307,7 @@ static int probe_mechanisms(struct pagemv *pv)
 
 	if (rc < 0)
 		return rc;
-	if (pmv_pages_populate(pv, t.src, pv->page_bytes) == 0)
+	if (pmv_pages_populate(pv->sys, t.src, pv->page_bytes) == 0)
 		pv->facilities |= PAGEMV_HAS_POPULATE_WRITE;
 	probe_move(pv, &t);
 	trial_end(pv, &t);

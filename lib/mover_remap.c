@@ -114,7 +114,7 @@ static void map_again(struct pagemv *pv, uintptr_t dst, uintptr_t src,
 	unmapped = rc == -ENOMEM && !find(pv, dst, &m);
 	for (unsigned int i = 0; unmapped && rc == -ENOMEM && i < PMV_IDLE_MAX;
 	     i++) {
-		pmv_back_off(pv, i);
+		pmv_back_off(pv->sys, i);
 		rc = pv->sys->mmap_at(dst, len, prot);
 	}
 	if (rc == 0 && locked)

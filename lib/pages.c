@@ -271,14 +271,14 @@ void pmv_pages_keep_small(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 		pv->sys->madvise(addr, bytes, MADV_NOHUGEPAGE);
 }
 
-int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+int pmv_pages_populate(const struct pmv_sys *sys, uintptr_t addr, size_t bytes)
 {
-	return pv->sys->madvise(addr, bytes, MADV_POPULATE_WRITE);
+	return sys->madvise(addr, bytes, MADV_POPULATE_WRITE);
 }
 
 int pmv_pages_put(const struct pagemv *pv, uintptr_t addr)
 {
-	int rc = pmv_pages_populate(pv, addr, pv->page_bytes);
+	int rc = pmv_pages_populate(pv->sys, addr, pv->page_bytes);
 	ssize_t got;
 
 	if (rc != -EINVAL || !pmv_has(pv, PAGEMV_HAS_PAGEMAP))

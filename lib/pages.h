@@ -74,7 +74,7 @@ void pmv_pages_keep_small(const struct pagemv *pv, uintptr_t addr,
 
 /* Makes pages exclusive to this process and writable, changing no data.
  * Returns 0 or -errno. Linux 5.14. */
-int pmv_pages_populate(const struct pagemv *pv, uintptr_t addr, size_t bytes);
+int pmv_pages_populate(const struct pmv_sys *sys, uintptr_t addr, size_t bytes);
 
 /*
  * Makes a page of private memory at addr, whatever is in it then. Returns 0,

@@ -218,7 +218,7 @@ bool pmv_region_quiet(struct pagemv_region *region)
 	       ~PMV_ENDING) {
 		if (idle >= PMV_IDLE_MAX)
 			return false;
-		pmv_back_off(region->pv, idle++);
+		pmv_back_off(region->pv->sys, idle++);
 	}
 	return true;
 }

@@ -118,7 +118,7 @@ static bool wait_for_mappings(struct arrival *a)
 	if (pmv_events_drain(a->pv))
 		a->pv->sys->yield();
 	else
-		pmv_back_off(a->pv, idle);
+		pmv_back_off(a->pv->sys, idle);
 	return true;
 }
 
@@ -237,7 +237,7 @@ static int write_scratch(struct pagemv *pv, const struct pagemv_region *r,
 	int rc;
 
 	if (w->pages >= POPULATE_PAGES)
-		pmv_pages_populate(pv, scratch, fill.len_bytes);
+		pmv_pages_populate(pv->sys, scratch, fill.len_bytes);
 	if (r->opts.source == PAGEMV_SOURCE_FILE)
 		return read_file(pv, r, w, scratch);
 	rc = r->opts.fill(r->opts.arg, &fill);

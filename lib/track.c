@@ -87,7 +87,7 @@ static int write_protect(const struct pagemv *pv, int fd, uintptr_t addr,
 	while ((rc = pmv_uffd_protect(pv->sys, fd, addr, bytes, protect)) ==
 		       -EAGAIN &&
 	       idle < PMV_IDLE_MAX)
-		pmv_back_off(pv, idle++);
+		pmv_back_off(pv->sys, idle++);
 	return rc;
 }
 

@@ -298,11 +298,13 @@ Test(pages, populating_changes_no_data)
 	if (!(pv->facilities & PAGEMV_HAS_POPULATE_WRITE))
 		cr_skip("no MADV_POPULATE_WRITE in this kernel");
 	t_fill_range(addr, 2, 1);
-	cr_expect(pmv_pages_populate(pv, (uintptr_t)addr, t_pages(4)) == 0);
+	cr_expect(pmv_pages_populate(pv->sys, (uintptr_t)addr, t_pages(4)) ==
+		  0);
 	EXPECT_RIGHT(t_check_range(addr, 2, 1));
 	EXPECT_RIGHT(t_check_zero(addr + t_pages(2), 2));
 	fake_refuse(FAKE_POPULATE, -EFAULT);
-	cr_expect(pmv_pages_populate(pv, (uintptr_t)addr, t_page()) == -EFAULT);
+	cr_expect(pmv_pages_populate(pv->sys, (uintptr_t)addr, t_page()) ==
+		  -EFAULT);
 	pagemv_close(pv);
 }
 
