@@ -334,10 +334,11 @@ static bool set_up(struct storm *s)
 	if (pagemv_open(&s->pv, &open) < 0 ||
 	    pagemv_evac_open(s->pv, &opts, &s->evac, NULL) < 0)
 		t_die("the space cannot be opened");
+	pagemv_evac_info(s->evac, &info);
 	if (opts.delivery == PAGEMV_DELIVERY_THREADS &&
+	    info.how != PAGEMV_EVAC_STOPPED &&
 	    pagemv_handlers_start(s->pv, NULL, &s->handlers) < 0)
 		t_die("pagemv_handlers_start");
-	pagemv_evac_info(s->evac, &info);
 	s->space = info.space;
 	s->version = 1;
 	t_fill_range(s->space, PAGES, 1);
