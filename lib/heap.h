@@ -239,14 +239,16 @@ enum pmv_found pmv_slot_look(struct pagemv_heap *heap, uintptr_t addr,
 /* Reports what is no block: -EINVAL or -ENOENT. */
 int pmv_heap_misuse(struct pagemv_heap *heap, enum pmv_found what, void *ptr);
 
-/* The bin whose slots are for so many bytes at first. */
-unsigned int pmv_heap_bin(const struct pagemv_heap *heap, size_t bytes);
+/* The bin whose slots are for so many bytes at first; growing: for a block that
+ * has outgrown its slot. */
+unsigned int pmv_heap_bin(const struct pagemv_heap *heap, size_t bytes,
+			  bool growing);
 
 /* So many levels there are. */
-#define PMV_LEVELS 3
+#define PMV_LEVELS 4
 
 /* What kind of slot is for so many bytes, the roomiest first; false: there is
- * none after level. growing: more will be asked for. */
+ * none of that level. growing: more will be asked for. */
 bool pmv_heap_fit(const struct pagemv_heap *heap, size_t bytes,
 		  unsigned int level, bool growing, struct pmv_fit *fit);
 
@@ -353,8 +355,8 @@ void pmv_decay_stop(struct pagemv_heap *heap);
 void pmv_huge_begin(struct pagemv_heap *heap, struct pmv_slot *slot,
 		    size_t bytes, bool dense);
 
-/* A dense block grows and has no advice. Whether it has it now. */
-bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *slot);
+/* A dense block grows to end bytes and has no advice. Whether it has it now. */
+bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *slot, size_t end);
 
 /* One that has it grows from old to end bytes, both from its slot's start:
  * whether it keeps it. */

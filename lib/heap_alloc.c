@@ -142,7 +142,8 @@ static int alloc(struct pagemv_heap *heap, size_t align, size_t bytes,
 {
 	size_t all = bytes + (align > heap->page_bytes ? align : 0), off;
 	struct pmv_magazine *m = pmv_magazine_hold(heap);
-	struct pmv_slot *s = pmv_magazine_take(m, pmv_heap_bin(heap, all), all);
+	struct pmv_slot *s =
+		pmv_magazine_take(m, pmv_heap_bin(heap, all, false), all);
 	int saved, rc;
 
 	if (pmv_likely(s != NULL)) {

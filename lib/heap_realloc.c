@@ -204,7 +204,11 @@ static bool copy_block(const struct change *ch, void **out)
 	if (ch->flags & PAGEMV_ALLOC_MOVE || ch->bytes > COPY_MAX)
 		return false;
 	m = pmv_magazine_hold(ch->heap);
-	s = pmv_magazine_take(m, pmv_heap_bin(ch->heap, ch->bytes), ch->bytes);
+	s = pmv_magazine_take(m, pmv_heap_bin(ch->heap, ch->bytes, true),
+			      ch->bytes);
+	if (!s)
+		s = pmv_magazine_take(
+			m, pmv_heap_bin(ch->heap, ch->bytes, false), ch->bytes);
 	pmv_magazine_release(m);
 	if (!s)
 		return false;
