@@ -408,4 +408,12 @@ struct pmv_transfer {
  */
 int pmv_transfer(struct pagemv_heap *heap, struct pmv_transfer *t);
 
+/* Moves pages of free slots, which nobody misses; false: some are at dst, some
+ * at src. */
+bool pmv_shift(struct pagemv_heap *heap, uintptr_t dst, uintptr_t src,
+	       size_t bytes);
+
+/* Whether that is worth trying. */
+bool pmv_can_shift(struct pagemv_heap *heap);
+
 #endif /* PMV_HEAP_H */

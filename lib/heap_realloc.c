@@ -10,8 +10,9 @@
 /* So much less than before is kept, and is there when the block grows again. */
 #define KEPT_MIN  ((size_t)64 << 10)
 #define KEPT_PART 16
-/* A block that has to leave its slot may be copied up to so many bytes. */
-#define COPY_MAX ((size_t)2 << 20)
+/* A block that has to leave its slot exchanges its pages up to so many bytes.
+ */
+#define EXCHANGE_MAX ((size_t)2 << 20)
 
 struct change {
 	struct pagemv_heap *heap;
@@ -188,75 +189,159 @@ static void leave(struct pagemv_heap *heap, struct pmv_slot *s,
 	pmv_slot_cool(heap, s);
 }
 
-/*
- * A small block is copied where pages are at hand: that costs less than to move
- * its pages, and to have the kernel clear others when the next block grows
- * there.
- */
-static bool copy_block(const struct change *ch, void **out)
-{
-	size_t bytes = pmv_min(ch->old, ch->bytes);
-	struct pmv_magazine *m;
-	struct pmv_slot *s;
-	uintptr_t dst;
-	size_t off;
+/* ---- by exchange ---- */
 
-	if (ch->flags & PAGEMV_ALLOC_MOVE || ch->bytes > COPY_MAX)
-		return false;
-	m = pmv_magazine_hold(ch->heap);
-	s = pmv_magazine_take(m, pmv_heap_bin(ch->heap, ch->bytes, true),
+/*
+ * A small block goes to a free slot that has pages, and those come to where the
+ * block was: that costs less than to have the kernel clear others when the next
+ * block grows there. To copy it costs less still, and has the same effect, but
+ * a device that has pinned its pages would stay with the old ones.
+ *
+ *   to   | set aside: c | block's: b  |   ->  | b | ...     |
+ *   from | b |                            ->  | c |
+ */
+struct exchange {
+	struct pmv_slot *to; /* NULL: there is none */
+	uintptr_t dst;
+	uintptr_t aside; /* pages of to that were at dst, as many as come; 0: it
+			  * is to be copied */
+};
+
+static struct pmv_slot *take_warm(const struct change *ch)
+{
+	struct pagemv_heap *heap = ch->heap;
+	struct pmv_magazine *m = pmv_magazine_hold(heap);
+	struct pmv_slot *s;
+
+	s = pmv_magazine_take(m, pmv_heap_bin(heap, ch->bytes, true),
 			      ch->bytes);
 	if (!s)
-		s = pmv_magazine_take(
-			m, pmv_heap_bin(ch->heap, ch->bytes, false), ch->bytes);
+		s = pmv_magazine_take(m, pmv_heap_bin(heap, ch->bytes, false),
+				      ch->bytes);
 	pmv_magazine_release(m);
-	if (!s)
-		return false;
-	/* Whoever adopted it may rely on its place in the page. */
-	off = pmv_slot_colour(s, ch->heap->page_bytes) +
-	      (ch->at & (ch->heap->page_bytes - 1));
-	if (s->dirty < off + bytes || s->committed < off + ch->bytes ||
-	    s->advised) {
-		pmv_slot_put(ch->heap, s);
-		return false;
-	}
-	s->lazy = false;
-	s->look_at = ch->heap->look_at;
-	s->sensor = 0;
-	dst = pmv_slot_start(s) + off;
-	memcpy((void *)dst, (const void *)ch->at, bytes);
-	ch->res->copied_bytes = bytes;
-	ch->res->mechanisms = PAGEMV_MECH_BIT(PAGEMV_MECH_COPY);
-	ch->res->left_off = bytes;
-	if (ch->flags & PAGEMV_ALLOC_ZERO && ch->bytes > ch->old)
-		pmv_slot_zero(s, off + ch->old, off + ch->bytes);
-	pmv_slot_touched(s, off + ch->bytes);
-	pmv_slot_publish(s, dst, ch->bytes);
-	*out = (void *)dst;
-	return true;
+	return s;
 }
+
+/* Behind what has pages in the slot; t: what is to come. */
+static bool set_aside(struct pagemv_heap *heap, struct exchange *x,
+		      const struct pmv_transfer *t)
+{
+	size_t end = x->to->dirty;
+
+	if (end + t->bytes > x->to->arena->slot_bytes ||
+	    pmv_slot_commit(x->to, end + t->bytes) < 0 || x->to->dirty != end)
+		return false;
+	x->aside = pmv_slot_start(x->to) + end;
+	pmv_slot_touched(x->to, end + t->bytes);
+	return pmv_shift(heap, x->aside, t->dst, t->bytes);
+}
+
+/* Takes a slot, with room for what is to come. */
+static struct exchange begin_exchange(const struct change *ch)
+{
+	struct pagemv_heap *heap = ch->heap;
+	bool may_copy = ch->flags & PAGEMV_ALLOC_MAY_COPY;
+	struct exchange x = { 0 };
+	struct pmv_transfer t;
+	size_t off;
+
+	if (ch->flags & PAGEMV_ALLOC_MOVE || ch->bytes > EXCHANGE_MAX ||
+	    ch->slot->advised || !(may_copy || pmv_can_shift(heap)))
+		return x;
+	x.to = take_warm(ch);
+	if (!x.to)
+		return x;
+	/* Whoever adopted it may rely on its place in the page. */
+	off = pmv_slot_colour(x.to, heap->page_bytes) +
+	      (ch->at & (heap->page_bytes - 1));
+	x.dst = pmv_slot_start(x.to) + off;
+	t = all_pages(heap, x.dst, ch->at, pmv_min(ch->old, ch->bytes), NULL);
+	if (x.to->dirty < off + pmv_min(ch->old, ch->bytes) ||
+	    x.to->committed < off + ch->bytes || x.to->advised) {
+		pmv_slot_put(heap, x.to);
+		x.to = NULL;
+	} else if (!may_copy && !set_aside(heap, &x, &t)) {
+		pmv_slot_cool(heap, x.to);
+		x.to = NULL;
+	}
+	return x;
+}
+
+static int copy(const struct change *ch, uintptr_t dst)
+{
+	size_t bytes = pmv_min(ch->old, ch->bytes);
+
+	memcpy((void *)dst, (const void *)ch->at, bytes);
+	*ch->res = (struct pagemv_result){
+		.copied_bytes = bytes,
+		.mechanisms = PAGEMV_MECH_BIT(PAGEMV_MECH_COPY),
+		.left_off = bytes,
+	};
+	return 0;
+}
+
+/* What was set aside goes to where the block was. Whether there are pages. */
+static bool end_exchange(const struct change *ch, const struct exchange *x,
+			 const struct pmv_transfer *t)
+{
+	size_t end = x->aside - pmv_slot_start(x->to);
+
+	if (!x->aside)
+		return true;
+	if (t->emptied && pmv_shift(ch->heap, t->src, x->aside, t->bytes)) {
+		pmv_slot_set_dirty(x->to, end);
+		return true;
+	}
+	pmv_slot_cut(x->to, end);
+	return false;
+}
+
+/* The slot of a block whose pages it has exchanged. */
+static void leave_warm(const struct change *ch)
+{
+	atomic_store_explicit(&ch->slot->word,
+			      pmv_slot_word(ch->old, PMV_SLOT_FREED),
+			      memory_order_release);
+	pmv_slot_keep(ch->heap, ch->slot);
+}
+
+/* ---- by moving ---- */
 
 /* The block in the slot goes from heap to heap. */
 static int move_block(const struct change *ch, struct pagemv_heap *to,
 		      void **out)
 {
+	struct exchange x = { 0 };
 	struct pmv_transfer t;
 	struct pmv_slot *s;
+	bool warm = false;
 	uintptr_t dst;
 	size_t end;
-	int rc = take_for(to, ch->at, ch->bytes, ch->slot->advised, &s, &dst);
+	int rc = 0;
 
+	if (to == ch->heap)
+		x = begin_exchange(ch);
+	s = x.to;
+	dst = x.dst;
+	if (!s)
+		rc = take_for(to, ch->at, ch->bytes, ch->slot->advised, &s,
+			      &dst);
 	if (rc < 0)
 		return rc;
 	pmv_huge_begin(to, s, ch->bytes, ch->slot->advised);
 	t = all_pages(to, dst, ch->at, pmv_min(ch->old, ch->bytes), ch->res);
-	rc = t.bytes ? pmv_transfer(to, &t) : 0;
+	if (x.to && !x.aside)
+		rc = copy(ch, dst);
+	else
+		rc = t.bytes ? pmv_transfer(to, &t) : 0;
 	pmv_slot_touched(s,
 			 dst + pmv_min(ch->old, ch->bytes) - pmv_slot_start(s));
 	if (rc < 0) {
 		pmv_slot_cool(to, s);
 		return rc;
 	}
+	if (x.to)
+		warm = end_exchange(ch, &x, &t);
 	if (ch->flags & PAGEMV_ALLOC_ZERO && ch->bytes > ch->old)
 		pmv_slot_zero(s, dst + ch->old - pmv_slot_start(s),
 			      dst + ch->bytes - pmv_slot_start(s));
@@ -265,7 +350,10 @@ static int move_block(const struct change *ch, struct pagemv_heap *to,
 		pmv_block_grows(to, s, end - ch->bytes + ch->old, end);
 	pmv_slot_touched(s, dst + ch->bytes - pmv_slot_start(s));
 	pmv_slot_publish(s, dst, ch->bytes);
-	leave(ch->heap, ch->slot, &t, ch->old);
+	if (warm)
+		leave_warm(ch);
+	else
+		leave(ch->heap, ch->slot, &t, ch->old);
 	*out = (void *)dst;
 	return 0;
 }
@@ -293,14 +381,6 @@ static int change_size(struct change *ch, void **out)
 	}
 	if (ch->flags & PAGEMV_ALLOC_IN_PLACE)
 		return -ENOSPC;
-	if (copy_block(ch, out)) {
-		atomic_store_explicit(&ch->slot->word,
-				      pmv_slot_word(ch->old, PMV_SLOT_FREED),
-				      memory_order_release);
-		pmv_slot_keep(ch->heap, ch->slot);
-		count_moved(ch);
-		return 0;
-	}
 	rc = move_block(ch, ch->heap, out);
 	if (rc == 0)
 		count_moved(ch);

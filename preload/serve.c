@@ -186,7 +186,9 @@ static void *resize(void *ptr, size_t bytes, int *rc)
 	*rc = -EBUSY;
 	if (!heap)
 		return NULL;
-	*rc = pagemv_heap_realloc(heap, ptr, bytes, 0, &new, NULL);
+	/* As every realloc() does. */
+	*rc = pagemv_heap_realloc(heap, ptr, bytes, PAGEMV_ALLOC_MAY_COPY, &new,
+				  NULL);
 	if (*rc == 0)
 		widen(heap);
 	pmv_heap_leave(heap);
