@@ -341,7 +341,8 @@ static bool commit_shared(struct pmv_slot *s)
 	uint32_t step = (uint32_t)(READY_BYTES / a->slot_bytes);
 	bool ready;
 
-	pmv_heap_lock(&bin->lock);
+	if (!pmv_bin_lock(a->heap, bin))
+		return false;
 	if (a->ready <= i) {
 		upto = i + (step ? step : 1);
 		upto = upto < a->slots ? upto : a->slots;
@@ -350,7 +351,7 @@ static bool commit_shared(struct pmv_slot *s)
 			a->ready = upto;
 	}
 	ready = a->ready > i;
-	pmv_heap_unlock(&bin->lock);
+	pmv_bin_unlock(bin);
 	if (ready)
 		pmv_slot_set_committed(s, a->slot_bytes);
 	return ready;

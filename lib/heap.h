@@ -33,11 +33,16 @@ struct pmv_slot_list {
 };
 
 struct pmv_bin {
-	_Alignas(64) pthread_mutex_t lock;
-	PMV_GUARDED_BY(lock) struct pmv_slot_list warm; /* with pages */
-	PMV_GUARDED_BY(lock) struct pmv_slot_list cold; /* without */
-	PMV_GUARDED_BY(lock) struct pmv_arena *arenas;
-	PMV_GUARDED_BY(lock) uint32_t n_arenas;
+	_Alignas(64) PMV_ATOMIC
+		_Atomic uint32_t held; /* by this thread; or 0 */
+	PMV_GUARDED_BY(held) uint32_t n_arenas;
+	PMV_GUARDED_BY(held) struct pmv_slot_list warm; /* with pages */
+	PMV_GUARDED_BY(held)
+	struct pmv_slot_list lazy;			/* that may go, after
+							 * MADV_FREE; freed
+							 * before the others */
+	PMV_GUARDED_BY(held) struct pmv_slot_list cold; /* without */
+	PMV_GUARDED_BY(held) struct pmv_arena *arenas;
 };
 
 /* Free slots at hand. */
@@ -106,8 +111,10 @@ struct pagemv_heap {
 	struct pmv_magazine magazines[PAGEMV_HEAP_COUNTERS];
 	struct pagemv_heap_counters own_counters[PAGEMV_HEAP_COUNTERS];
 
-	/* Bins whose locks are held for fork(). */
+	/* Bins that are held for fork(), and those that the thread which forks
+	 * was at work on when a signal came. */
 	PMV_GUARDED_BY(gate_lock) uint64_t stopped;
+	PMV_GUARDED_BY(gate_lock) uint64_t interrupted_bins;
 	/* Magazines that the thread which forks was at work on when a signal
 	 * came; PAGEMV_HEAP_COUNTERS bits. */
 	PMV_GUARDED_BY(gate_lock) uint32_t interrupted;
@@ -136,16 +143,31 @@ pmv_heap_open_handle(const struct pagemv_heap *heap)
 extern __thread bool pmv_heap_forking
 	__attribute__((tls_model("initial-exec")));
 
-static inline void pmv_heap_lock(pthread_mutex_t *lock)
+/*
+ * Who holds a bin or a magazine is known by one write: a handler of a signal
+ * that forks has to tell what it has interrupted.
+ */
+
+/* If nobody holds it. */
+bool pmv_hold_try(PMV_ATOMIC _Atomic uint32_t *held);
+
+/* Whether the calling thread holds it. */
+bool pmv_hold_mine(const PMV_ATOMIC _Atomic uint32_t *held);
+
+static inline void pmv_hold_end(PMV_ATOMIC _Atomic uint32_t *held)
 {
+	/* Pairs with the acquire in pmv_hold_try(). */
 	if (pmv_likely(!pmv_heap_forking))
-		pthread_mutex_lock(lock);
+		atomic_store_explicit(held, 0, memory_order_release);
 }
 
-static inline void pmv_heap_unlock(pthread_mutex_t *lock)
+/* False: between the handlers of a fork, by a handler of a signal that has
+ * interrupted who holds it: it is not to be touched. */
+bool pmv_bin_lock(struct pagemv_heap *heap, struct pmv_bin *bin);
+
+static inline void pmv_bin_unlock(struct pmv_bin *bin)
 {
-	if (pmv_likely(!pmv_heap_forking))
-		pthread_mutex_unlock(lock);
+	pmv_hold_end(&bin->held);
 }
 
 /*
@@ -167,16 +189,8 @@ struct pmv_magazine *pmv_magazine_hold(struct pagemv_heap *heap);
 
 static inline void pmv_magazine_release(struct pmv_magazine *m)
 {
-	/* Pairs with the acquire in pmv_magazine_hold(). */
-	if (pmv_likely(!pmv_heap_forking))
-		atomic_store_explicit(&m->held, 0, memory_order_release);
+	pmv_hold_end(&m->held);
 }
-
-/* This one, if nobody holds it. */
-bool pmv_magazine_try(struct pmv_magazine *m);
-
-/* Whether the calling thread holds it. */
-bool pmv_magazine_mine(const struct pmv_magazine *m);
 
 /* Takes out the slot of the bin whose pages suit best; NULL: there is none. */
 struct pmv_slot *pmv_magazine_take(struct pmv_magazine *m, unsigned int bin,
@@ -314,7 +328,7 @@ struct pmv_slot *pmv_bin_old(struct pagemv_heap *heap, unsigned int bin,
 /* Unmaps the arenas of a bin that have neither blocks nor pages. */
 void pmv_bin_shed(struct pagemv_heap *heap, unsigned int bin);
 
-/* Puts a slot with pages back to where it was in its bin. */
+/* Puts a slot back that pmv_bin_old() has taken out, and that is lazy now. */
 void pmv_bin_return(struct pagemv_heap *heap, struct pmv_slot *slot);
 
 /* It has no block any more: kept for a while, or its pages go back at once. */
