@@ -161,6 +161,8 @@ static int heap_realloc(struct pmv_change *ch, void **out)
 		pmv_heap_enter();
 	}
 	rc = change_size(ch, out);
+	if (rc == -ENOMEM && pmv_heap_release(ch->heap))
+		rc = change_size(ch, out);
 	if (rc < 0)
 		pmv_change_undo(ch);
 	if (enters)

@@ -421,3 +421,26 @@ Test(heap_realloc, pinned_pages_are_moved_by_mremap)
 	cr_expect(heap_stats(s.heap).sum.remaps == 1);
 	heap_close(&s);
 }
+
+/* What is free goes back first, and it is tried again. */
+Test(heap_realloc, growth_is_tried_again_without_what_is_free)
+{
+	struct heap_scene s = heap_open(NULL, NULL);
+	void *at, *now;
+
+	cr_assert(pagemv_heap_alloc(s.heap, 3 * MIB, 0, &at) == 0);
+	fake_add((struct fake_rule){
+		.call = FAKE_MPROTECT, .error = -ENOMEM, .times = 2 });
+	cr_expect(pagemv_heap_realloc(s.heap, at, 32 * MIB, 0, &now, NULL) ==
+		  -ENOMEM);
+	fake_behave();
+	leave_warm(s.heap);
+	fake_add((struct fake_rule){
+		.call = FAKE_MPROTECT, .error = -ENOMEM, .times = 2 });
+	cr_expect(pagemv_heap_realloc(s.heap, at, 32 * MIB, 0, &now, NULL) ==
+		  0);
+	fake_behave();
+	cr_expect(heap_stats(s.heap).warm_bytes == 0);
+	cr_expect(pagemv_heap_free(s.heap, at) == 0);
+	heap_close(&s);
+}
