@@ -190,6 +190,9 @@ int pmv_heap_misuse(struct pagemv_heap *heap, enum pmv_found found, void *ptr)
 		: found == PMV_FOUND_FREED ? PAGEMV_MISUSE_FREED
 					   : PAGEMV_MISUSE_FOREIGN;
 
+	if (what == PAGEMV_MISUSE_FOREIGN &&
+	    heap->opts.flags & PAGEMV_HEAP_FOREIGN_OK)
+		return -EINVAL;
 	PMV_HEAP_COUNT(heap, misuses, 1);
 	if (heap->opts.misuse)
 		heap->opts.misuse(heap->opts.misuse_arg, what, ptr);
