@@ -58,11 +58,13 @@ int malloc_plot(const void *of, const char *path)
 		"set grid ytics lc rgb '#dddddd' lw 1\n"
 		"set border 3 lc rgb '#555555'\n"
 		"set tics nomirror noenhanced\nset xtics rotate by -30\n"
-		"set key outside right top noenhanced\n"
+		"set key above noenhanced\nset xzeroaxis lt -1 lc rgb "
+		"'#555555'\n"
 		"set ylabel '%% more'\nset format y '%%g'\n"
-		"set yrange [*<-1:3<*]\n"
-		"plot 2 title 'limit' lc rgb '#999999' dt (4,4)",
-		results->about.kernel, results->about.cpu, results->about.date);
+		"set yrange [*<-1:3<*]\nset xrange [-0.7:%d-0.3]\n"
+		"plot 2 title 'limit, 2 %%' lc rgb '#999999' dt (4,4)",
+		results->about.kernel, results->about.cpu, results->about.date,
+		MALLOC_PATTERNS);
 	if (has_ratios(results, BENCH_PAGEMV_GLIBC))
 		fputs(", $d using 2:xtic(1) title 'over glibc' "
 		      "lc rgb '#0072b2'",

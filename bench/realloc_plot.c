@@ -5,6 +5,8 @@
 #include "plot.h"
 #include "realloc_results.h"
 
+#include <string.h>
+
 #define WIDTH  1240
 #define HEIGHT 1100
 
@@ -28,6 +30,18 @@ static double peak(const struct realloc_results *results,
 	return row->median_peak_mib / realloc_final_mib(results, row->pattern);
 }
 
+/* In two lines: so that names side by side have room. */
+static void write_name(const struct realloc_pattern *pattern, FILE *script)
+{
+	const char *dash = strchr(pattern->name, '-');
+
+	if (dash)
+		fprintf(script, "\"%.*s\\n%s\"", (int)(dash - pattern->name),
+			pattern->name, dash + 1);
+	else
+		fputs(pattern->name, script);
+}
+
 /* A line a pattern, a column an allocator; "?" is a gap. */
 static void write_data(const struct realloc_results *results, const char *name,
 		       unsigned int threads,
@@ -39,9 +53,7 @@ static void write_data(const struct realloc_results *results, const char *name,
 	for (size_t p = 0; p < REALLOC_PATTERNS; p++) {
 		const struct realloc_pattern *pattern = &realloc_patterns[p];
 
-		if (threads > 1 && pattern->one_thread)
-			continue;
-		fputs(pattern->name, script);
+		write_name(pattern, script);
 		for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++) {
 			const struct realloc_row *row = realloc_results_find(
 				results, pattern, threads, id);
@@ -84,6 +96,12 @@ static void write_bars(const struct realloc_results *results, const char *name,
 	      script);
 }
 
+static void set_title(const char *what, unsigned int threads, FILE *script)
+{
+	fprintf(script, "set title '%s%u thread%s'\n", what, threads,
+		threads == 1 ? "" : "s");
+}
+
 int realloc_plot(const void *of, const char *path)
 {
 	const struct realloc_results *results = of;
@@ -105,19 +123,23 @@ int realloc_plot(const void *of, const char *path)
 		"set style fill solid 0.85 noborder\n"
 		"set grid ytics lc rgb '#dddddd' lw 1\n"
 		"set border 3 lc rgb '#555555'\nset tics nomirror\n"
-		"set format y '%%g'\nset key outside right top noenhanced\n"
-		"set logscale y\nset yrange [0.001:*]\nset ylabel 'seconds'\n",
+		/* The same for all, so that patterns are below each other. */
+		"set lmargin 11\nset rmargin 3\nset bmargin 3.5\nset xrange "
+		"[-0.7:%d-0.3]\n"
+		"set key above noenhanced\n"
+		"set format y '%%g'\nset logscale y\nset yrange [0.001:*]\n"
+		"set ylabel 'seconds'\n",
 		results->max_bytes >> 20, results->about.kernel,
-		results->about.cpu, results->about.date);
-	fprintf(plot.script, "set title '%u thread(s)'\n", least);
+		results->about.cpu, results->about.date, REALLOC_PATTERNS);
+	set_title("", least, plot.script);
 	write_bars(results, "first", least, plot.script);
-	fprintf(plot.script, "set title '%u thread(s)'\n", most);
+	fputs("unset key\n", plot.script);
+	set_title("", most, plot.script);
 	write_bars(results, "last", most, plot.script);
-	fprintf(plot.script,
-		"unset logscale y\nset yrange [0:*]\n"
-		"set ylabel 'peak memory / written to'\n"
-		"set title 'Memory, %u thread(s)'\n",
-		least);
+	fputs("set yrange [0.5:10<*]\n"
+	      "set ylabel 'peak memory / written to'\n",
+	      plot.script);
+	set_title("Memory, ", least, plot.script);
 	write_bars(results, "memory", least, plot.script);
 	fputs("unset multiplot\n", plot.script);
 	return bench_plot_end(&plot);

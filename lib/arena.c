@@ -276,19 +276,48 @@ int pmv_arena_add(struct pagemv_heap *heap, const struct pmv_fit *fit,
 	return rc;
 }
 
+/* But for slots that are lost: what is mapped there is somebody else's. */
+static void for_each_part(const struct pmv_arena *a,
+			  void (*visit)(const struct pmv_sys *sys,
+					uintptr_t addr, size_t bytes))
+{
+	uintptr_t from = a->start, to;
+
+	for (uint32_t i = 0; i < a->fresh; i++) {
+		if (!a->slot[i].lost)
+			continue;
+		to = pmv_slot_start(&a->slot[i]);
+		if (to > from)
+			visit(a->heap->sys, from, to - from);
+		from = to + a->slot_bytes;
+	}
+	to = a->start + a->bytes;
+	if (to > from)
+		visit(a->heap->sys, from, to - from);
+}
+
+static void drop(const struct pmv_sys *sys, uintptr_t addr, size_t bytes)
+{
+	pmv_pages_drop(sys, addr, bytes);
+}
+
+static void unmap(const struct pmv_sys *sys, uintptr_t addr, size_t bytes)
+{
+	sys->munmap(addr, bytes);
+}
+
 void pmv_arena_destroy(struct pmv_arena *a)
 {
 	struct pagemv_heap *heap = a->heap;
-	const struct pmv_sys *sys = heap->sys;
 
 	/* Without pages the kernel is quick to unregister it. */
-	pmv_pages_drop(sys, a->start, a->bytes);
+	for_each_part(a, drop);
 	if (a->region)
 		pagemv_region_unregister(a->region);
-	sys->munmap(a->start, a->bytes);
+	for_each_part(a, unmap);
 	atomic_fetch_sub_explicit(&heap->reserved_bytes, a->bytes,
 				  memory_order_relaxed);
-	sys->munmap((uintptr_t)a, a->meta_bytes);
+	heap->sys->munmap((uintptr_t)a, a->meta_bytes);
 }
 
 bool pmv_arena_forget(struct pmv_arena *a)
@@ -341,7 +370,8 @@ static bool commit_shared(struct pmv_slot *s)
 	uint32_t step = (uint32_t)(READY_BYTES / a->slot_bytes);
 	bool ready;
 
-	pmv_heap_lock(&bin->lock);
+	if (!pmv_bin_lock(a->heap, bin))
+		return false;
 	if (a->ready <= i) {
 		upto = i + (step ? step : 1);
 		upto = upto < a->slots ? upto : a->slots;
@@ -350,7 +380,7 @@ static bool commit_shared(struct pmv_slot *s)
 			a->ready = upto;
 	}
 	ready = a->ready > i;
-	pmv_heap_unlock(&bin->lock);
+	pmv_bin_unlock(bin);
 	if (ready)
 		pmv_slot_set_committed(s, a->slot_bytes);
 	return ready;

@@ -187,15 +187,11 @@ static struct pagemv_heap *heap_new(const struct pmv_sys *sys,
 	copy_name(h);
 	look_around(h);
 	pthread_mutex_init(&h->grow_lock, NULL);
-	for (int i = 0; i < PMV_BINS; i++)
-		pthread_mutex_init(&h->bins[i].lock, NULL);
 	return h;
 }
 
 static void heap_free(struct pagemv_heap *h)
 {
-	for (int i = 0; i < PMV_BINS; i++)
-		pthread_mutex_destroy(&h->bins[i].lock);
 	pthread_mutex_destroy(&h->grow_lock);
 	h->sys->munmap((uintptr_t)h, pmv_round_up(sizeof(*h), h->page_bytes));
 }
@@ -336,10 +332,11 @@ int pagemv_heap_stats(struct pagemv_heap *h, struct pagemv_heap_stats *out)
 	for (int i = 0; i < PMV_BINS; i++) {
 		struct pmv_bin *bin = &h->bins[i];
 
-		pmv_heap_lock(&bin->lock);
+		if (!pmv_bin_lock(h, bin))
+			continue;
 		for (struct pmv_arena *a = bin->arenas; a; a = a->next)
 			count_arena(a, &s);
-		pmv_heap_unlock(&bin->lock);
+		pmv_bin_unlock(bin);
 	}
 	for (size_t off = 0;
 	     off < offsetof(struct pagemv_heap_counters, reserved);

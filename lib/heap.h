@@ -33,11 +33,16 @@ struct pmv_slot_list {
 };
 
 struct pmv_bin {
-	_Alignas(64) pthread_mutex_t lock;
-	PMV_GUARDED_BY(lock) struct pmv_slot_list warm; /* with pages */
-	PMV_GUARDED_BY(lock) struct pmv_slot_list cold; /* without */
-	PMV_GUARDED_BY(lock) struct pmv_arena *arenas;
-	PMV_GUARDED_BY(lock) uint32_t n_arenas;
+	_Alignas(64) PMV_ATOMIC
+		_Atomic uint32_t held; /* by this thread; or 0 */
+	PMV_GUARDED_BY(held) uint32_t n_arenas;
+	PMV_GUARDED_BY(held) struct pmv_slot_list warm; /* with pages */
+	PMV_GUARDED_BY(held)
+	struct pmv_slot_list lazy;			/* that may go, after
+							 * MADV_FREE; freed
+							 * before the others */
+	PMV_GUARDED_BY(held) struct pmv_slot_list cold; /* without */
+	PMV_GUARDED_BY(held) struct pmv_arena *arenas;
 };
 
 /* Free slots at hand. */
@@ -106,8 +111,10 @@ struct pagemv_heap {
 	struct pmv_magazine magazines[PAGEMV_HEAP_COUNTERS];
 	struct pagemv_heap_counters own_counters[PAGEMV_HEAP_COUNTERS];
 
-	/* Bins whose locks are held for fork(). */
+	/* Bins that are held for fork(), and those that the thread which forks
+	 * was at work on when a signal came. */
 	PMV_GUARDED_BY(gate_lock) uint64_t stopped;
+	PMV_GUARDED_BY(gate_lock) uint64_t interrupted_bins;
 	/* Magazines that the thread which forks was at work on when a signal
 	 * came; PAGEMV_HEAP_COUNTERS bits. */
 	PMV_GUARDED_BY(gate_lock) uint32_t interrupted;
@@ -136,16 +143,31 @@ pmv_heap_open_handle(const struct pagemv_heap *heap)
 extern __thread bool pmv_heap_forking
 	__attribute__((tls_model("initial-exec")));
 
-static inline void pmv_heap_lock(pthread_mutex_t *lock)
+/*
+ * Who holds a bin or a magazine is known by one write: a handler of a signal
+ * that forks has to tell what it has interrupted.
+ */
+
+/* If nobody holds it. */
+bool pmv_hold_try(PMV_ATOMIC _Atomic uint32_t *held);
+
+/* Whether the calling thread holds it. */
+bool pmv_hold_mine(const PMV_ATOMIC _Atomic uint32_t *held);
+
+static inline void pmv_hold_end(PMV_ATOMIC _Atomic uint32_t *held)
 {
+	/* Pairs with the acquire in pmv_hold_try(). */
 	if (pmv_likely(!pmv_heap_forking))
-		pthread_mutex_lock(lock);
+		atomic_store_explicit(held, 0, memory_order_release);
 }
 
-static inline void pmv_heap_unlock(pthread_mutex_t *lock)
+/* False: between the handlers of a fork, by a handler of a signal that has
+ * interrupted who holds it: it is not to be touched. */
+bool pmv_bin_lock(struct pagemv_heap *heap, struct pmv_bin *bin);
+
+static inline void pmv_bin_unlock(struct pmv_bin *bin)
 {
-	if (pmv_likely(!pmv_heap_forking))
-		pthread_mutex_unlock(lock);
+	pmv_hold_end(&bin->held);
 }
 
 /*
@@ -167,16 +189,8 @@ struct pmv_magazine *pmv_magazine_hold(struct pagemv_heap *heap);
 
 static inline void pmv_magazine_release(struct pmv_magazine *m)
 {
-	/* Pairs with the acquire in pmv_magazine_hold(). */
-	if (pmv_likely(!pmv_heap_forking))
-		atomic_store_explicit(&m->held, 0, memory_order_release);
+	pmv_hold_end(&m->held);
 }
-
-/* This one, if nobody holds it. */
-bool pmv_magazine_try(struct pmv_magazine *m);
-
-/* Whether the calling thread holds it. */
-bool pmv_magazine_mine(const struct pmv_magazine *m);
 
 /* Takes out the slot of the bin whose pages suit best; NULL: there is none. */
 struct pmv_slot *pmv_magazine_take(struct pmv_magazine *m, unsigned int bin,
@@ -239,14 +253,16 @@ enum pmv_found pmv_slot_look(struct pagemv_heap *heap, uintptr_t addr,
 /* Reports what is no block: -EINVAL or -ENOENT. */
 int pmv_heap_misuse(struct pagemv_heap *heap, enum pmv_found what, void *ptr);
 
-/* The bin whose slots are for so many bytes at first. */
-unsigned int pmv_heap_bin(const struct pagemv_heap *heap, size_t bytes);
+/* The bin whose slots are for so many bytes at first; growing: for a block that
+ * has outgrown its slot. */
+unsigned int pmv_heap_bin(const struct pagemv_heap *heap, size_t bytes,
+			  bool growing);
 
 /* So many levels there are. */
-#define PMV_LEVELS 3
+#define PMV_LEVELS 4
 
 /* What kind of slot is for so many bytes, the roomiest first; false: there is
- * none after level. growing: more will be asked for. */
+ * none of that level. growing: more will be asked for. */
 bool pmv_heap_fit(const struct pagemv_heap *heap, size_t bytes,
 		  unsigned int level, bool growing, struct pmv_fit *fit);
 
@@ -312,7 +328,7 @@ struct pmv_slot *pmv_bin_old(struct pagemv_heap *heap, unsigned int bin,
 /* Unmaps the arenas of a bin that have neither blocks nor pages. */
 void pmv_bin_shed(struct pagemv_heap *heap, unsigned int bin);
 
-/* Puts a slot with pages back to where it was in its bin. */
+/* Puts a slot back that pmv_bin_old() has taken out, and that is lazy now. */
 void pmv_bin_return(struct pagemv_heap *heap, struct pmv_slot *slot);
 
 /* It has no block any more: kept for a while, or its pages go back at once. */
@@ -353,8 +369,8 @@ void pmv_decay_stop(struct pagemv_heap *heap);
 void pmv_huge_begin(struct pagemv_heap *heap, struct pmv_slot *slot,
 		    size_t bytes, bool dense);
 
-/* A dense block grows and has no advice. Whether it has it now. */
-bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *slot);
+/* A dense block grows to end bytes and has no advice. Whether it has it now. */
+bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *slot, size_t end);
 
 /* One that has it grows from old to end bytes, both from its slot's start:
  * whether it keeps it. */
@@ -405,5 +421,13 @@ struct pmv_transfer {
  * Returns 0; or -EFAULT or -EINTR, and all of it is at src as before.
  */
 int pmv_transfer(struct pagemv_heap *heap, struct pmv_transfer *t);
+
+/* Moves pages of free slots, which nobody misses; false: some are at dst, some
+ * at src. */
+bool pmv_shift(struct pagemv_heap *heap, uintptr_t dst, uintptr_t src,
+	       size_t bytes);
+
+/* Whether that is worth trying. */
+bool pmv_can_shift(struct pagemv_heap *heap);
 
 #endif /* PMV_HEAP_H */

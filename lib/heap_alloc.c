@@ -142,7 +142,8 @@ static int alloc(struct pagemv_heap *heap, size_t align, size_t bytes,
 {
 	size_t all = bytes + (align > heap->page_bytes ? align : 0), off;
 	struct pmv_magazine *m = pmv_magazine_hold(heap);
-	struct pmv_slot *s = pmv_magazine_take(m, pmv_heap_bin(heap, all), all);
+	struct pmv_slot *s =
+		pmv_magazine_take(m, pmv_heap_bin(heap, all, false), all);
 	int saved, rc;
 
 	if (pmv_likely(s != NULL)) {
@@ -189,6 +190,9 @@ int pmv_heap_misuse(struct pagemv_heap *heap, enum pmv_found found, void *ptr)
 		: found == PMV_FOUND_FREED ? PAGEMV_MISUSE_FREED
 					   : PAGEMV_MISUSE_FOREIGN;
 
+	if (what == PAGEMV_MISUSE_FOREIGN &&
+	    heap->opts.flags & PAGEMV_HEAP_FOREIGN_OK)
+		return -EINVAL;
 	PMV_HEAP_COUNT(heap, misuses, 1);
 	if (heap->opts.misuse)
 		heap->opts.misuse(heap->opts.misuse_arg, what, ptr);

@@ -29,7 +29,7 @@ static size_t decay_magazine(struct pagemv_heap *heap, struct pmv_magazine *m,
 	size_t bytes = 0;
 
 	/* Who holds it, uses it: another time. */
-	if (!pmv_magazine_try(m))
+	if (!pmv_hold_try(&m->held))
 		return 0;
 	n = pmv_magazine_old(heap, m, now, age_ms, slots);
 	pmv_magazine_release(m);

@@ -3,17 +3,21 @@
  * From a number of bytes to the kind of slot.
  *
  * Room is a matter of address space, of which there is plenty: a slot is 4 to
- * 256 times as large as the block that it is given to at first. Where that runs
- * out, or mappings do, as each slot is one, slots are smaller and share
- * mappings; then as large as the block.
+ * 256 times as large as the block that it is given to at first, and 4 GiB for
+ * one that has outgrown its first. Where that runs out, or mappings do, as each
+ * slot is one, slots are smaller and share mappings; then as large as the
+ * block.
  */
 #include "heap.h"
 
 #define SMALL_BIN   20 /* of 1 MiB */
 #define STEP	    6  /* the next ones are 64 times as large */
 #define LARGEST_BIN 44
+/* What has outgrown a slot gets at least one of 4 GiB, and so goes on to 1 GiB
+ * without moving again: to move costs more the larger it is. */
+#define GROWING_BIN 32
 /* Larger blocks have pages of all colours. */
-#define COLOURED_MAX 26
+#define COLOURED_MAX GROWING_BIN
 /* No block begins behind such a part of its slot. */
 #define COLOURED_PART 8
 /* For blocks up to this. */
@@ -30,7 +34,7 @@
 #define NARROW_MAX     ((size_t)4 << 20)
 #define NARROW_SLOTS   16
 
-enum level { LEVEL_ROOMY, LEVEL_CLOSE, LEVEL_EXACT };
+enum level { LEVEL_GROWING, LEVEL_ROOMY, LEVEL_CLOSE, LEVEL_EXACT };
 
 /* The smallest bin whose slots have so many bytes. */
 static unsigned int bin_for(size_t bytes)
@@ -84,14 +88,16 @@ static uint32_t slots_for(const struct pagemv_heap *heap, unsigned int bin)
 	return n ? (uint32_t)pmv_min(n, UINT16_MAX) : 1;
 }
 
-static unsigned int roomy_bin(size_t bytes)
+static unsigned int roomy_bin(size_t bytes, bool growing)
 {
 	unsigned int bin = SMALL_BIN;
 
 	if (bytes > SMALL_MAX)
 		do
 			bin += STEP;
-		while (bin <= LARGEST_BIN && bytes > ((size_t)1 << bin) / ROOM);
+		while ((growing && bin < GROWING_BIN) ||
+		       (bin <= LARGEST_BIN &&
+			bytes > ((size_t)1 << bin) / ROOM));
 	return bin;
 }
 
@@ -108,16 +114,17 @@ static unsigned int close_bin(const struct pagemv_heap *heap, size_t bytes,
 	return is_own(bin) ? bin + 1 : bin;
 }
 
-unsigned int pmv_heap_bin(const struct pagemv_heap *heap, size_t bytes)
+unsigned int pmv_heap_bin(const struct pagemv_heap *heap, size_t bytes,
+			  bool growing)
 {
-	return pmv_unlikely(heap->narrow) ? close_bin(heap, bytes, false)
-					  : roomy_bin(bytes);
+	return pmv_unlikely(heap->narrow) ? close_bin(heap, bytes, growing)
+					  : roomy_bin(bytes, growing);
 }
 
 static bool fit_roomy(const struct pagemv_heap *heap, size_t bytes,
-		      struct pmv_fit *fit)
+		      bool growing, struct pmv_fit *fit)
 {
-	unsigned int bin = roomy_bin(bytes);
+	unsigned int bin = roomy_bin(bytes, growing);
 
 	if (heap->narrow || bin > LARGEST_BIN ||
 	    (is_own(bin) &&
@@ -159,8 +166,10 @@ bool pmv_heap_fit(const struct pagemv_heap *heap, size_t bytes,
 		  unsigned int level, bool growing, struct pmv_fit *fit)
 {
 	switch (level) {
+	case LEVEL_GROWING:
+		return growing && fit_roomy(heap, bytes, true, fit);
 	case LEVEL_ROOMY:
-		return fit_roomy(heap, bytes, fit);
+		return fit_roomy(heap, bytes, false, fit);
 	case LEVEL_CLOSE:
 		return fit_close(heap, bytes, growing, fit);
 	default:

@@ -97,24 +97,32 @@ static void stop_magazine(struct pagemv_heap *heap, int i)
 	struct pmv_magazine *m = &heap->magazines[i];
 	unsigned int idle = 0;
 
-	if (pmv_magazine_mine(m)) {
+	if (pmv_hold_mine(&m->held)) {
 		heap->interrupted |= 1u << i;
 		return;
 	}
-	while (!pmv_magazine_try(m))
+	while (!pmv_hold_try(&m->held))
 		pmv_back_off(heap->sys, idle++);
+}
+
+static void stop_bin(struct pagemv_heap *heap, int i)
+{
+	struct pmv_bin *bin = &heap->bins[i];
+
+	if (pmv_hold_mine(&bin->held)) {
+		heap->interrupted_bins |= 1ull << i;
+		return;
+	}
+	pmv_bin_lock(heap, bin);
+	heap->stopped |= 1ull << i;
 }
 
 static void stop_heap(struct pagemv_heap *heap)
 {
 	pthread_mutex_lock(&heap->grow_lock);
-	heap->stopped = 0;
-	for (int i = 0; i < PMV_BINS; i++) {
-		if (!heap->bins[i].n_arenas)
-			continue; /* nor will it have one before the end */
-		pthread_mutex_lock(&heap->bins[i].lock);
-		heap->stopped |= 1ull << i;
-	}
+	heap->stopped = heap->interrupted_bins = 0;
+	for (int i = 0; i < PMV_BINS; i++)
+		stop_bin(heap, i);
 	heap->interrupted = 0;
 	for (int i = 0; i < PAGEMV_HEAP_COUNTERS; i++)
 		stop_magazine(heap, i);
@@ -128,7 +136,7 @@ static void start_heap(struct pagemv_heap *heap)
 					      memory_order_release);
 	for (int i = PMV_BINS - 1; i >= 0; i--)
 		if (heap->stopped & 1ull << i)
-			pthread_mutex_unlock(&heap->bins[i].lock);
+			pmv_bin_unlock(&heap->bins[i]);
 	pthread_mutex_unlock(&heap->grow_lock);
 }
 
@@ -175,15 +183,9 @@ static void settle_arena(struct pmv_arena *a)
 
 static void settle_heap(struct pagemv_heap *heap)
 {
-	for (int i = 0; i < PMV_BINS; i++) {
-		struct pmv_bin *bin = &heap->bins[i];
-
-		for (struct pmv_arena *a = bin->arenas; a; a = a->next)
+	for (int i = 0; i < PMV_BINS; i++)
+		for (struct pmv_arena *a = heap->bins[i].arenas; a; a = a->next)
 			settle_arena(a);
-		/* A thread that found it empty may have had it just then. */
-		if (!(heap->stopped & 1ull << i))
-			pthread_mutex_init(&bin->lock, NULL);
-	}
 }
 
 static void after_fork_child(void)

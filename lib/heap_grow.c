@@ -109,7 +109,7 @@ void pmv_block_grows(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
 	} else if (!is_dense(heap, s, old)) {
 		look_again(s, end);
 		return;
-	} else if (pmv_huge_try(heap, s)) {
+	} else if (pmv_huge_try(heap, s, end)) {
 		look_again(s, end);
 		return;
 	}

@@ -23,9 +23,8 @@
 #define WORTH_OF    10
 /* Where it did not pay, it is not tried again for so long. */
 #define AGAIN_MS 2000
-/* In larger slots blocks are not advised late: that would be a mapping more.
- * They bring the advice along when they come from smaller ones. */
-#define LATE_BIN 26
+/* Larger blocks are not advised any more: that would be a mapping more. */
+#define LATE_MAX ((size_t)64 << 20)
 /* A block is not given more beyond its end than such a part of it. */
 #define BEYOND_PART 16
 
@@ -111,10 +110,10 @@ static bool trial(struct pagemv_heap *heap)
 	return is_worth(small, huge);
 }
 
-bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *s)
+bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *s, size_t end)
 {
 	if (!wants(heap, PAGEMV_HEAP_HUGE_AUTO) || s->arena->shared ||
-	    s->arena->bin > LATE_BIN || is_cold(heap))
+	    end > LATE_MAX || is_cold(heap))
 		return false;
 	if (!trial(heap)) {
 		now_cold(heap, true);

@@ -28,25 +28,35 @@ static uint32_t number(void)
 	return my_number;
 }
 
-bool pmv_magazine_try(struct pmv_magazine *m)
+bool pmv_hold_try(PMV_ATOMIC _Atomic uint32_t *held)
 {
 	uint32_t nobody = 0, me = number();
 
-	if (atomic_load_explicit(&m->held, memory_order_relaxed))
+	if (atomic_load_explicit(held, memory_order_relaxed))
 		return false;
 	if (pmv_alone()) {
-		atomic_store_explicit(&m->held, me, memory_order_relaxed);
+		atomic_store_explicit(held, me, memory_order_relaxed);
 		return true;
 	}
-	/* Pairs with the release in pmv_magazine_release(). */
-	return atomic_compare_exchange_strong_explicit(&m->held, &nobody, me,
-						       memory_order_acquire,
-						       memory_order_relaxed);
+	/* Pairs with the release in pmv_hold_end(). */
+	return atomic_compare_exchange_strong_explicit(
+		held, &nobody, me, memory_order_acquire, memory_order_relaxed);
 }
 
-bool pmv_magazine_mine(const struct pmv_magazine *m)
+bool pmv_hold_mine(const PMV_ATOMIC _Atomic uint32_t *held)
 {
-	return atomic_load_explicit(&m->held, memory_order_relaxed) == number();
+	return atomic_load_explicit(held, memory_order_relaxed) == number();
+}
+
+bool pmv_bin_lock(struct pagemv_heap *heap, struct pmv_bin *bin)
+{
+	unsigned int idle = 0;
+
+	if (pmv_unlikely(pmv_heap_forking))
+		return !(heap->interrupted_bins & 1ull << (bin - heap->bins));
+	while (!pmv_hold_try(&bin->held))
+		pmv_back_off(heap->sys, idle++);
+	return true;
 }
 
 /* Between the handlers of a fork all are ours; but what a signal handler has
@@ -67,7 +77,7 @@ struct pmv_magazine *pmv_magazine_hold(struct pagemv_heap *heap)
 	for (unsigned int tries = 1;; tries++) {
 		struct pmv_magazine *m = &heap->magazines[i];
 
-		if (pmv_likely(pmv_magazine_try(m)))
+		if (pmv_likely(pmv_hold_try(&m->held)))
 			return m;
 		i = (i + 1) % PAGEMV_HEAP_COUNTERS;
 		if (tries % PAGEMV_HEAP_COUNTERS == 0)

@@ -145,6 +145,12 @@ static struct pmv_run arrived(const struct pagemv *pv,
 	return dst;
 }
 
+static bool can_at_once(const struct pagemv *pv)
+{
+	return pmv_available(pv, PAGEMV_MECH_MOVE) && !pmv_faulting(pv) &&
+	       !pmv_tracking(pv) && !(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE);
+}
+
 /*
  * All of it in one go, holes and all. What makes holes difficult elsewhere is
  * that a page at dst may be somebody else's: here dst is ours alone, and what
@@ -155,8 +161,7 @@ static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
 	struct pagemv_result *res = t->res;
 	size_t off = 0;
 
-	if (!pmv_available(pv, PAGEMV_MECH_MOVE) || pmv_faulting(pv) ||
-	    pmv_tracking(pv) || pv->quirks & PAGEMV_QUIRK_HUGE_MOVE)
+	if (!can_at_once(pv))
 		return 0;
 	/* A signal handler that forks returns in the child as well, where the
 	 * handle would move pages of the parent's. */
@@ -228,4 +233,23 @@ int pmv_transfer(struct pagemv_heap *heap, struct pmv_transfer *t)
 		t->res->reason = reason;
 	copy_rest(pv, t, off);
 	return 0;
+}
+
+bool pmv_shift(struct pagemv_heap *heap, uintptr_t dst, uintptr_t src,
+	       size_t bytes)
+{
+	struct pagemv *pv = pmv_heap_open_handle(heap);
+	struct pagemv_result res = { 0 };
+	const struct pmv_transfer t = {
+		.dst = dst, .src = src, .bytes = bytes, .res = &res
+	};
+
+	return pv && move_at_once(pv, &t) == bytes;
+}
+
+bool pmv_can_shift(struct pagemv_heap *heap)
+{
+	const struct pagemv *pv = pmv_heap_handle(heap);
+
+	return pv && can_at_once(pv);
 }

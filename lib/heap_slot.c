@@ -36,8 +36,14 @@ static void list_take(struct pmv_slot_list *l, struct pmv_slot *s)
 static void take_warm(struct pagemv_heap *heap, struct pmv_bin *bin,
 		      struct pmv_slot *s)
 {
-	list_take(&bin->warm, s);
+	list_take(s->lazy ? &bin->lazy : &bin->warm, s);
 	atomic_fetch_sub_explicit(&heap->warm, s->dirty, memory_order_relaxed);
+}
+
+/* With pages. Needs the bin's lock. */
+static struct pmv_slot *oldest(const struct pmv_bin *bin)
+{
+	return bin->lazy.oldest ? bin->lazy.oldest : bin->warm.oldest;
 }
 
 /* Needs the bin's lock. */
@@ -93,9 +99,12 @@ static struct pmv_slot *bin_take(struct pagemv_heap *heap, unsigned int number,
 	struct pmv_bin *bin = &heap->bins[number];
 	struct pmv_slot *s = NULL;
 
-	pmv_heap_lock(&bin->lock);
+	if (!pmv_bin_lock(heap, bin))
+		return NULL;
 	if (!need->clean)
 		s = best_of(&bin->warm, need);
+	if (!s && !need->clean)
+		s = best_of(&bin->lazy, need);
 	if (s) {
 		take_warm(heap, bin, s);
 	} else {
@@ -104,7 +113,7 @@ static struct pmv_slot *bin_take(struct pagemv_heap *heap, unsigned int number,
 			struct pmv_slot *other = fresh(bin, need->bytes);
 
 			if (other) {
-				pmv_heap_unlock(&bin->lock);
+				pmv_bin_unlock(bin);
 				return other;
 			}
 		}
@@ -113,7 +122,7 @@ static struct pmv_slot *bin_take(struct pagemv_heap *heap, unsigned int number,
 		else
 			s = fresh(bin, need->bytes);
 	}
-	pmv_heap_unlock(&bin->lock);
+	pmv_bin_unlock(bin);
 	return s;
 }
 
@@ -151,9 +160,9 @@ static int bin_grow(struct pagemv_heap *heap, const struct pmv_fit *fit)
 	pmv_heap_lock_growth(heap, &mask);
 	rc = pmv_arena_add(heap, fit, &a);
 	if (rc == 0) {
-		pmv_heap_lock(&bin->lock);
+		pmv_bin_lock(heap, bin);
 		link_arena(bin, a);
-		pmv_heap_unlock(&bin->lock);
+		pmv_bin_unlock(bin);
 	}
 	pmv_heap_unlock_growth(heap, &mask);
 	return rc;
@@ -225,11 +234,13 @@ static bool reserve_warm(struct pagemv_heap *heap, struct pmv_bin *bin,
 
 		atomic_fetch_sub_explicit(&heap->warm, bytes,
 					  memory_order_relaxed);
-		pmv_heap_lock(&bin->lock);
-		s = bin->warm.oldest;
-		if (s)
-			take_warm(heap, bin, s);
-		pmv_heap_unlock(&bin->lock);
+		s = NULL;
+		if (pmv_bin_lock(heap, bin)) {
+			s = oldest(bin);
+			if (s)
+				take_warm(heap, bin, s);
+			pmv_bin_unlock(bin);
+		}
 		if (!s)
 			return false;
 		pmv_slot_cool(heap, s);
@@ -248,9 +259,9 @@ static bool retire(struct pagemv_heap *heap, struct pmv_slot *s)
 	pmv_heap_lock_growth(heap, &mask);
 	gone = !pmv_heap_forking && !pmv_rcu_inside() && pmv_arena_forget(a);
 	if (gone) {
-		pmv_heap_lock(&bin->lock);
+		pmv_bin_lock(heap, bin);
 		unlink_arena(bin, a);
-		pmv_heap_unlock(&bin->lock);
+		pmv_bin_unlock(bin);
 		pmv_arena_destroy(a);
 	}
 	pmv_heap_unlock_growth(heap, &mask);
@@ -258,11 +269,12 @@ static bool retire(struct pagemv_heap *heap, struct pmv_slot *s)
 }
 
 /* Takes an arena all of whose slots are cold out of the bin, with them. */
-static struct pmv_arena *take_empty(struct pmv_bin *bin)
+static struct pmv_arena *take_empty(struct pagemv_heap *heap,
+				    struct pmv_bin *bin)
 {
 	struct pmv_arena *a;
 
-	pmv_heap_lock(&bin->lock);
+	pmv_bin_lock(heap, bin);
 	for (a = bin->arenas; a && (!a->fresh || a->cold != a->fresh);
 	     a = a->next)
 		;
@@ -271,7 +283,7 @@ static struct pmv_arena *take_empty(struct pmv_bin *bin)
 		for (uint32_t i = 0; i < a->fresh; i++)
 			list_take(&bin->cold, &a->slot[i]);
 	}
-	pmv_heap_unlock(&bin->lock);
+	pmv_bin_unlock(bin);
 	return a;
 }
 
@@ -284,16 +296,16 @@ void pmv_bin_shed(struct pagemv_heap *heap, unsigned int number)
 	if (pmv_heap_forking || pmv_rcu_inside())
 		return;
 	pmv_heap_lock_growth(heap, &mask);
-	while ((a = take_empty(bin))) {
+	while ((a = take_empty(heap, bin))) {
 		if (pmv_arena_forget(a)) {
 			pmv_arena_destroy(a);
 			continue;
 		}
-		pmv_heap_lock(&bin->lock);
+		pmv_bin_lock(heap, bin);
 		link_arena(bin, a);
 		for (uint32_t i = 0; i < a->fresh; i++)
 			list_add(&bin->cold, &a->slot[i]);
-		pmv_heap_unlock(&bin->lock);
+		pmv_bin_unlock(bin);
 		break;
 	}
 	pmv_heap_unlock_growth(heap, &mask);
@@ -305,15 +317,18 @@ static void list_put(struct pagemv_heap *heap, struct pmv_slot *s, bool counted)
 
 	if (s->lost)
 		return;
+	s->lazy = false;
 	/* What could not be given back counts, whatever the limit. */
 	if (s->dirty && !counted)
 		atomic_fetch_add_explicit(&heap->warm, s->dirty,
 					  memory_order_relaxed);
-	pmv_heap_lock(&bin->lock);
+	/* Where the bin is half way through something, it does without. */
+	if (!pmv_bin_lock(heap, bin))
+		return;
 	list_add(s->dirty ? &bin->warm : &bin->cold, s);
 	if (!s->dirty)
 		s->arena->cold++;
-	pmv_heap_unlock(&bin->lock);
+	pmv_bin_unlock(bin);
 }
 
 size_t pmv_slot_cool(struct pagemv_heap *heap, struct pmv_slot *s)
@@ -357,42 +372,26 @@ struct pmv_slot *pmv_bin_old(struct pagemv_heap *heap, unsigned int number,
 	struct pmv_bin *bin = &heap->bins[number];
 	struct pmv_slot *s;
 
-	pmv_heap_lock(&bin->lock);
-	s = bin->warm.oldest;
-	/* What is lazy already is the older part of the list. */
-	while (s && lazy && s->lazy && pmv_heap_aged(now, s->freed_ms, age_ms))
-		s = s->newer;
+	if (!pmv_bin_lock(heap, bin))
+		return NULL;
+	s = lazy ? bin->warm.oldest : oldest(bin);
 	if (s && pmv_heap_aged(now, s->freed_ms, age_ms))
 		take_warm(heap, bin, s);
 	else
 		s = NULL;
-	pmv_heap_unlock(&bin->lock);
+	pmv_bin_unlock(bin);
 	return s;
 }
 
 void pmv_bin_return(struct pagemv_heap *heap, struct pmv_slot *s)
 {
 	struct pmv_bin *bin = &heap->bins[s->arena->bin];
-	struct pmv_slot *at;
 
+	if (!pmv_bin_lock(heap, bin))
+		return;
 	atomic_fetch_add_explicit(&heap->warm, s->dirty, memory_order_relaxed);
-	pmv_heap_lock(&bin->lock);
-	/* Where it was: behind those that were freed later. */
-	for (at = bin->warm.oldest;
-	     at && (int32_t)(at->freed_ms - s->freed_ms) < 0; at = at->newer)
-		;
-	if (!at) {
-		list_add(&bin->warm, s);
-	} else {
-		s->newer = at;
-		s->older = at->older;
-		if (at->older)
-			at->older->newer = s;
-		else
-			bin->warm.oldest = s;
-		at->older = s;
-	}
-	pmv_heap_unlock(&bin->lock);
+	list_add(&bin->lazy, s);
+	pmv_bin_unlock(bin);
 }
 
 /* ---- by address ---- */

@@ -47,7 +47,9 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/handlers.h \
 	%D%/heap.c \
 	%D%/heap.h \
+	%D%/heap_adopt.c \
 	%D%/heap_alloc.c \
+	%D%/heap_change.h \
 	%D%/heap_decay.c \
 	%D%/heap_fit.c \
 	%D%/heap_fork.c \
@@ -56,6 +58,7 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/heap_magazine.c \
 	%D%/heap_move.c \
 	%D%/heap_realloc.c \
+	%D%/heap_relocate.c \
 	%D%/heap_slot.c \
 	%D%/inherit.c \
 	%D%/inherit.h \

@@ -34,20 +34,31 @@ static __thread bool was_inside INITIAL_EXEC;
 /* In the first bytes of a block. */
 struct later {
 	struct later *next;
+	uintptr_t mark; /* as mark_of() it: it is in the list */
 };
 
 static PMV_ATOMIC _Atomic(struct later *) all_later;
 
-void pmv_heap_free_later(void *ptr)
+/* What the program has hardly written there itself. */
+static uintptr_t mark_of(const struct later *block)
+{
+	return ~(uintptr_t)block ^ (uintptr_t)&all_later;
+}
+
+bool pmv_heap_free_later(void *ptr)
 {
 	struct later *block = ptr;
 
+	if (block->mark == mark_of(block))
+		return false;
+	block->mark = mark_of(block);
 	block->next = atomic_load_explicit(&all_later, memory_order_relaxed);
 	/* Pairs with the acquire in free_all_later(). */
 	while (!atomic_compare_exchange_weak_explicit(
 		&all_later, &block->next, block, memory_order_release,
 		memory_order_relaxed))
 		;
+	return true;
 }
 
 static void free_all_later(struct pagemv_heap *heap)
@@ -60,6 +71,7 @@ static void free_all_later(struct pagemv_heap *heap)
 	while (block) {
 		struct later *next = block->next;
 
+		block->mark = 0;
 		pagemv_heap_free(heap, block);
 		block = next;
 	}
@@ -112,7 +124,8 @@ static int create(struct pagemv_heap **out)
 	};
 	const struct pagemv_heap_opts opts = {
 		.size = sizeof(opts),
-		.flags = (conf->background ? PAGEMV_HEAP_BACKGROUND : 0) |
+		.flags = PAGEMV_HEAP_FOREIGN_OK |
+			 (conf->background ? PAGEMV_HEAP_BACKGROUND : 0) |
 			 (conf->tight ? PAGEMV_HEAP_TIGHT : 0),
 		.huge = conf->huge,
 		.policy = conf->policy,
@@ -207,6 +220,8 @@ struct pagemv_heap *pmv_heap_enter(void)
 	if (inside)
 		return NULL;
 	inside = true;
+	/* Which is not reported. */
+	wrong = PAGEMV_MISUSE_FOREIGN;
 	heap = pmv_heap_made();
 	if (pmv_unlikely(!heap))
 		heap = make_once();

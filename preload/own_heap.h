@@ -26,7 +26,8 @@ void pmv_heap_leave(struct pagemv_heap *heap);
  * enum pagemv_heap_misuse. */
 int pmv_heap_wrong(void);
 
-/* Frees a block of the heap's later, when no thread is in the way. */
-void pmv_heap_free_later(void *ptr);
+/* Frees a block of the heap's later, when no thread is in the way. False: it is
+ * to be freed already. */
+bool pmv_heap_free_later(void *ptr);
 
 #endif /* PRELOAD_OWN_HEAP_H */

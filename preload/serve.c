@@ -59,23 +59,27 @@ static bool is_block(const void *ptr, size_t *bytes)
 	return heap && pagemv_heap_usable_size(heap, ptr, bytes) == 0;
 }
 
+static void tell_misuse(const char *function, const char *what, const void *ptr)
+{
+	pmv_say("%s(): %s: %p", function, what, ptr);
+	if (conf->misuse == PMV_MISUSE_ABORT)
+		abort();
+}
+
 /*
  * After a call with ptr that the heap refused. True: it is somebody else's, or
  * nobody's, and the next allocator's to judge.
  */
 static bool is_foreign(int rc, const char *function, const void *ptr)
 {
-	const char *what = "pointer into a block";
-
 	if (rc == -ENOMEM)
 		return true; /* nobody has looked at it */
 	if (rc == -ENOENT)
-		what = "block that was freed before";
+		tell_misuse(function, "block that was freed before", ptr);
 	else if (pmv_heap_wrong() == PAGEMV_MISUSE_FOREIGN)
 		return true;
-	pmv_say("%s(): %s: %p", function, what, ptr);
-	if (conf->misuse == PMV_MISUSE_ABORT)
-		abort();
+	else
+		tell_misuse(function, "pointer into a block", ptr);
 	return false;
 }
 
@@ -126,10 +130,10 @@ void pmv_serve_free(void *ptr)
 	int rc;
 
 	if (!heap) {
-		if (is_block(ptr, &bytes))
-			pmv_heap_free_later(ptr);
-		else
+		if (!is_block(ptr, &bytes))
 			pmv_hot.free(ptr);
+		else if (!pmv_heap_free_later(ptr))
+			tell_misuse("free", "block that was freed before", ptr);
 		return;
 	}
 	rc = pagemv_heap_free(heap, ptr);
@@ -186,7 +190,9 @@ static void *resize(void *ptr, size_t bytes, int *rc)
 	*rc = -EBUSY;
 	if (!heap)
 		return NULL;
-	*rc = pagemv_heap_realloc(heap, ptr, bytes, 0, &new, NULL);
+	/* As every realloc() does. */
+	*rc = pagemv_heap_realloc(heap, ptr, bytes, PAGEMV_ALLOC_MAY_COPY, &new,
+				  NULL);
 	if (*rc == 0)
 		widen(heap);
 	pmv_heap_leave(heap);

@@ -28,7 +28,9 @@ struct pagemv_open_opts;
 					  * has decayed; else calls do it */
 #define PAGEMV_HEAP_TIGHT      (1u << 1) /* reserve as little as possible: no
 					  * room to grow */
-#define PAGEMV_HEAP_FLAGS_ALL  3u
+#define PAGEMV_HEAP_FOREIGN_OK (1u << 2) /* others have memory too: what is no
+					  * block is -EINVAL, not a misuse */
+#define PAGEMV_HEAP_FLAGS_ALL  7u
 
 /* Whether blocks are advised to be of huge pages (MADV_HUGEPAGE). */
 enum pagemv_heap_huge {
@@ -131,7 +133,8 @@ struct pagemv_heap_opts {
 #define PAGEMV_ALLOC_ZERO     (1u << 0) /* (the new part of) the block is zeros */
 #define PAGEMV_ALLOC_MOVE     (1u << 1) /* realloc: to a new place in any case */
 #define PAGEMV_ALLOC_IN_PLACE (1u << 2) /* realloc: or not at all (-ENOSPC) */
-#define PAGEMV_ALLOC_ALL      7u
+#define PAGEMV_ALLOC_MAY_COPY (1u << 3) /* realloc: where that costs less */
+#define PAGEMV_ALLOC_ALL      15u
 
 /*
  * Makes a heap, without any memory for blocks so far.
@@ -182,7 +185,8 @@ PAGEMV_API int pagemv_heap_alloc(struct pagemv_heap *heap, size_t bytes,
 				 uint32_t flags, void **out);
 
 /*
- * The same, aligned to align bytes, a power of two; else -EINVAL. A block that moves as it grows keeps its place in the page, not more.
+ * The same, aligned to align bytes, a power of two; else -EINVAL. A block that
+ * moves as it grows keeps its place in the page, not more.
  */
 PAGEMV_API int pagemv_heap_aligned_alloc(struct pagemv_heap *heap, size_t align,
 					 size_t bytes, uint32_t flags,
@@ -197,16 +201,16 @@ PAGEMV_API int pagemv_heap_aligned_alloc(struct pagemv_heap *heap, size_t align,
  * has been committed ahead. Else its pages go to a larger room: by UFFDIO_MOVE,
  * which costs about 65 ns a page, 1 us for a huge page; by mremap() where there is
  * no UFFDIO_MOVE, where pages are pinned by a device, and where 2 MiB and more
- * are shared with another process since fork(); what is left is copied. A block
- * of up to 2 MiB is also copied where pages for it are at hand, as that is
- * cheaper: ask for PAGEMV_ALLOC_MOVE where a device has it pinned. If pinned
- * pages had to be copied all the same, as nothing else was to be had, the device
- * goes on with the old ones, and res->reason is PAGEMV_REASON_PINNED, with 0.
+ * are shared with another process since fork(); what is left is copied. If pinned
+ * pages had to be copied, as nothing else was to be had, the device goes on with
+ * the old ones, and res->reason is PAGEMV_REASON_PINNED, with 0.
  *
  * ptr: a block of this heap that nobody else uses meanwhile, or NULL: a new block.
  * flags: PAGEMV_ALLOC_ZERO: bytes beyond the old size are zeros. _MOVE: it goes to
  * a new place in any case, by moving pages where that can be. _IN_PLACE: it stays
- * or nothing happens; not both. out: not NULL; may be &ptr; receives the block;
+ * or nothing happens; not both. _MAY_COPY: no device has it pinned; a block of up
+ * to 2 MiB is copied where pages for it are at hand, which costs half as much, as
+ * long as _MOVE is not asked for. out: not NULL; may be &ptr; receives the block;
  * untouched on error. res: NULL, or receives what was moved, all zeros if the
  * block has stayed. Holes that UFFDIO_MOVE has passed by itself count as moved.
  *

@@ -88,6 +88,34 @@ Test(heap_misuse, is_refused_and_told)
 	}
 }
 
+/* Where other memory is none of the heap's business. */
+Test(heap_misuse, does_not_include_foreign_pointers_where_others_have_memory)
+{
+	struct told t = { 0 };
+	const struct pagemv_heap_opts opts = { .size = sizeof(opts),
+					       .flags = PAGEMV_HEAP_FOREIGN_OK,
+					       .misuse = tell,
+					       .misuse_arg = &t };
+	struct t_heap h;
+
+	t_heaps(&h, &opts);
+	while (t_next_heap(&h)) {
+		char *at = t_heap_alloc(&h, MIB);
+		void *now;
+
+		T_EXPECT(&h, pagemv_heap_free(h.heap, &t) == -EINVAL, "free");
+		T_EXPECT(&h,
+			 pagemv_heap_realloc(h.heap, &t, MIB, 0, &now, NULL) ==
+				 -EINVAL,
+			 "realloc");
+		T_EXPECT(&h, t_heap_stats(&h).sum.misuses == 0, "counted");
+		T_EXPECT(&h, pagemv_heap_free(h.heap, at + 1) == -EINVAL,
+			 "inside");
+		T_EXPECT(&h, t_heap_stats(&h).sum.misuses == 1, "not counted");
+		t_heap_free(&h, at);
+	}
+}
+
 Test(heap_misuse, of_options_is_refused)
 {
 	struct t_heap h = { 0 };

@@ -156,6 +156,29 @@ static void first_in_handler(void)
 	fork_among_threads();
 }
 
+/* Between the handlers blocks are freed later. */
+static void free_twice(void)
+{
+	char *volatile again = block;
+
+	free(again);
+	free(again);
+}
+
+static void freed_twice_in_handler(void)
+{
+	int pid;
+
+	pthread_atfork(free_twice, NULL, NULL);
+	block = malloc(LARGE);
+	t_check(t_served(block));
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	t_check(t_wait(pid));
+	free(malloc(LARGE));
+}
+
 /* ---- other ways ---- */
 
 static int vfork_true(void)
@@ -220,6 +243,10 @@ static void fork_by_hand(void)
 }
 
 static const struct shim_case cases[] = {
+	{ .name = "freed twice between the handlers",
+	  .run = freed_twice_in_handler,
+	  .conf = "misuse=report",
+	  .says = { "free(): block that was freed before" } },
 	{ .name = "children go on", .run = children_go_on },
 	{ .name = "children go on, tight",
 	  .run = children_go_on,

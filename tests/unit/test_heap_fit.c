@@ -15,14 +15,31 @@ Test(heap_fit, slots_are_roomy)
 	struct heap_scene s = heap_open(NULL, NULL);
 
 	for (size_t bytes = 1; bytes < (size_t)1 << 40; bytes = bytes * 3 + 1) {
-		struct pmv_fit fit = fit_of(s.heap, bytes, 0, false);
+		struct pmv_fit fit = fit_of(s.heap, bytes, 1, false);
 
 		cr_expect(fit.slot_bytes >= 4 * bytes, "%zu", bytes);
 		cr_expect(fit.slot_bytes == MIB || fit.slot_bytes < 257 * bytes,
 			  "%zu", bytes);
 		cr_expect(fit.slots >= 1);
-		cr_expect(fit.bin == pmv_heap_bin(s.heap, bytes));
+		cr_expect(fit.bin == pmv_heap_bin(s.heap, bytes, false));
 	}
+	heap_close(&s);
+}
+
+/* A block that grows moves once, and not again up to 1 GiB. */
+Test(heap_fit, what_has_outgrown_a_slot_has_room_for_1_gib)
+{
+	struct heap_scene s = heap_open(NULL, NULL);
+
+	for (size_t bytes = MIB; bytes <= 1024 * MIB; bytes *= 2) {
+		struct pmv_fit fit = fit_of(s.heap, bytes, 0, true);
+
+		cr_expect(fit.slot_bytes == 4096 * MIB, "%zu", bytes);
+		cr_expect(fit.bin == pmv_heap_bin(s.heap, bytes, true));
+	}
+	/* Most blocks never do: they are found close together. */
+	cr_expect(fit_of(s.heap, MIB, 1, false).slot_bytes == 64 * MIB);
+	cr_expect(fit_of(s.heap, 100 * KIB, 0, true).slot_bytes == MIB);
 	heap_close(&s);
 }
 
@@ -33,12 +50,12 @@ Test(heap_fit, in_a_crowd_slots_are_close)
 	struct pmv_fit fit;
 
 	atomic_store(&s.heap->own_slots, s.heap->own_max + 1);
-	cr_expect(!pmv_heap_fit(s.heap, 10 * MIB, 0, false, &fit));
-	fit = fit_of(s.heap, 10 * MIB, 1, false);
+	cr_expect(!pmv_heap_fit(s.heap, 10 * MIB, 1, false, &fit));
+	fit = fit_of(s.heap, 10 * MIB, 2, false);
 	cr_expect(fit.shared);
 	cr_expect(fit.slot_bytes == 32 * MIB);
 	/* Small ones share them in any case. */
-	cr_expect(fit_of(s.heap, 100, 0, false).shared);
+	cr_expect(fit_of(s.heap, 100, 1, false).shared);
 	atomic_store(&s.heap->own_slots, 0);
 	heap_close(&s);
 }
@@ -50,12 +67,12 @@ Test(heap_fit, where_space_is_scarce_slots_are_exact)
 	struct heap_scene s = heap_open(&o, NULL);
 	struct pmv_fit fit;
 
-	cr_expect(!pmv_heap_fit(s.heap, 10 * MIB, 0, false, &fit));
 	cr_expect(!pmv_heap_fit(s.heap, 10 * MIB, 1, false, &fit));
-	fit = fit_of(s.heap, 10 * MIB + 1, 2, false);
+	cr_expect(!pmv_heap_fit(s.heap, 10 * MIB, 2, false, &fit));
+	fit = fit_of(s.heap, 10 * MIB + 1, 3, false);
 	cr_expect(fit.slot_bytes == 10 * MIB + t_page() && fit.slots == 1);
 	/* One that grows would be moved at each step. */
-	fit = fit_of(s.heap, 10 * MIB, 2, true);
+	fit = fit_of(s.heap, 10 * MIB, 3, true);
 	cr_expect(fit.slot_bytes >= 12 * MIB);
 	heap_close(&s);
 }
@@ -70,7 +87,7 @@ Test(heap_fit, colours_fit_large_pages)
 	for (size_t i = 0; i < T_COUNT(pages); i++) {
 		s.heap->page_bytes = pages[i];
 		for (size_t bytes = 1; bytes < 64 * MIB; bytes *= 2)
-			for (unsigned int level = 0; level < 2; level++) {
+			for (unsigned int level = 1; level < 3; level++) {
 				struct pmv_fit fit =
 					fit_of(s.heap, bytes, level, false);
 

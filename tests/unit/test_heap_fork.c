@@ -192,7 +192,7 @@ static struct pmv_magazine *mine;
 
 static int release_and_use(void *arg)
 {
-	if (!pmv_magazine_mine(mine))
+	if (!pmv_hold_mine(&mine->held))
 		return 20;
 	pmv_magazine_release(mine);
 	return use_in_child(arg);
@@ -206,7 +206,7 @@ Test(heap_fork, does_not_wait_for_its_own_magazine, .timeout = 20)
 
 	mine = pmv_magazine_hold(s.heap);
 	cr_expect(in_child(release_and_use, &b) == 0);
-	cr_expect(pmv_magazine_mine(mine));
+	cr_expect(pmv_hold_mine(&mine->held));
 	other = pmv_magazine_hold(s.heap);
 	cr_expect(other != mine);
 	pmv_magazine_release(other);
@@ -245,5 +245,69 @@ Test(heap_fork, handlers_may_use_it)
 	held = b;
 	cr_expect(in_child(use_in_child, &b) == 0);
 	held.heap = NULL;
+	heap_close(&s);
+}
+
+static int go_on_in_child(void *arg)
+{
+	struct block *b = arg;
+	struct pmv_bin *bin =
+		&b->heap->bins[heap_slot(b->heap, b->at)->arena->bin];
+	int wrong = !pmv_hold_mine(&bin->held);
+
+	pmv_bin_unlock(bin);
+	return wrong ? 8 : use_in_child(b);
+}
+
+/* By a handler of a signal; both go on with what it has interrupted. */
+Test(heap_fork, comes_while_a_bin_is_held)
+{
+	struct heap_scene s = heap_open(NULL, NULL);
+	struct block b = { s.heap, heap_block(s.heap, PAGES, 1) };
+	struct pmv_bin *bin =
+		&s.heap->bins[heap_slot(s.heap, b.at)->arena->bin];
+
+	cr_assert(pmv_bin_lock(s.heap, bin));
+	cr_expect(in_child(go_on_in_child, &b) == 0);
+	cr_expect(pmv_hold_mine(&bin->held));
+	pmv_bin_unlock(bin);
+	EXPECT_RIGHT(t_check_range(b.at, PAGES, 1));
+	cr_expect(pagemv_heap_free(s.heap, b.at) == 0);
+	heap_close(&s);
+}
+
+static void use_while_interrupted(void)
+{
+	void *at, *other;
+
+	if (!held.heap)
+		return;
+	/* Neither touches what is half done. */
+	cr_expect(pagemv_heap_alloc(held.heap, 3 * MIB, 0, &other) != 0 ||
+		  pagemv_heap_free(held.heap, other) == 0);
+	at = held.at;
+	held.at = NULL;
+	cr_expect(!at || pagemv_heap_free(held.heap, at) == 0);
+}
+
+Test(heap_fork, handlers_leave_a_bin_alone_that_is_half_done)
+{
+	struct heap_scene s;
+	struct pmv_bin *bin;
+	struct pmv_slot *newest;
+
+	cr_assert(pthread_atfork(use_while_interrupted, use_while_interrupted,
+				 use_while_interrupted) == 0);
+	s = heap_open(NULL, NULL);
+	held = (struct block){ s.heap,
+			       heap_block(s.heap, 8 * MIB / t_page(), 1) };
+	bin = &s.heap->bins[heap_slot(s.heap, held.at)->arena->bin];
+	cr_assert(pmv_bin_lock(s.heap, bin));
+	newest = bin->cold.newest;
+	if (fork() == 0)
+		_exit(0);
+	held.heap = NULL;
+	cr_expect(bin->cold.newest == newest);
+	pmv_bin_unlock(bin);
 	heap_close(&s);
 }

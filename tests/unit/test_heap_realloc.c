@@ -300,7 +300,8 @@ Test(heap_realloc, what_is_copied_and_moved_is_counted)
 	/* A block of this size has its pages at hand. */
 	cr_assert(pagemv_heap_alloc(s.heap, 2 * MIB, 0, &warm) == 0);
 	cr_assert(pagemv_heap_free(s.heap, warm) == 0);
-	cr_assert(pagemv_heap_realloc(s.heap, at, 2 * MIB, 0, &at, NULL) == 0);
+	cr_assert(pagemv_heap_realloc(s.heap, at, 2 * MIB,
+				      PAGEMV_ALLOC_MAY_COPY, &at, NULL) == 0);
 	stats = heap_stats(s.heap);
 	cr_expect(stats.sum.moves == 1);
 	cr_expect(stats.sum.copied_bytes == t_pages(PAGES));
@@ -313,6 +314,93 @@ Test(heap_realloc, what_is_copied_and_moved_is_counted)
 		  (size_t)stats.sum.moved_bytes);
 	EXPECT_RIGHT(block_wrong(s.heap, at, PAGES));
 	heap_close(&s);
+}
+
+/* A free slot of 2 MiB with pages. */
+static void leave_warm(struct pagemv_heap *heap)
+{
+	void *warm;
+
+	cr_assert(pagemv_heap_alloc(heap, 2 * MIB, 0, &warm) == 0);
+	memset(warm, 0xaa, 2 * MIB);
+	cr_assert(pagemv_heap_free(heap, warm) == 0);
+}
+
+/* It gets pages that are there, and leaves as many. */
+Test(heap_realloc, a_small_block_exchanges_its_pages)
+{
+	struct heap_scene s = heap_open(NULL, NULL);
+	char *at = heap_block(s.heap, PAGES, 1);
+	struct pmv_slot *slot = heap_slot(s.heap, at);
+	struct pagemv_result res;
+	size_t dirty = slot->dirty;
+	void *now;
+
+	leave_warm(s.heap);
+	cr_assert(pagemv_heap_realloc(s.heap, at, 2 * MIB - MIB / 4, 0, &now,
+				      &res) == 0);
+	cr_expect(res.moved_bytes == t_pages(PAGES), "%zu", res.moved_bytes);
+	cr_expect(res.copied_bytes == 0);
+	EXPECT_RIGHT(block_wrong(s.heap, now, PAGES));
+	cr_expect(((char *)now)[MIB] == (char)0xaa,
+		  "pages that were there are gone");
+	cr_expect(heap_slot(s.heap, now)->dirty <= 2 * MIB + t_pages(64));
+	cr_expect(slot->dirty == dirty);
+	cr_expect(at[0] == (char)0xaa, "no pages were left");
+	heap_close(&s);
+}
+
+/* With zeros beyond its end, if it is to have them. */
+Test(heap_realloc, a_small_block_that_exchanges_its_pages_has_zeros)
+{
+	struct heap_scene s = heap_open(NULL, NULL);
+	void *at = heap_block(s.heap, PAGES, 1);
+
+	leave_warm(s.heap);
+	cr_assert(pagemv_heap_realloc(s.heap, at, 2 * MIB, PAGEMV_ALLOC_ZERO,
+				      &at, NULL) == 0);
+	EXPECT_RIGHT(block_wrong(s.heap, at, PAGES));
+	for (size_t i = t_pages(PAGES); i < 2 * MIB; i++)
+		if (((char *)at)[i])
+			cr_assert_fail("byte %zu is no zero", i);
+	heap_close(&s);
+}
+
+/* Nor is it copied to pages that are there, unless the caller says it may. */
+Test(heap_realloc, a_small_block_that_is_pinned_is_not_copied)
+{
+	for (size_t i = 0; i < PAGES; i += PAGES - 1) {
+		struct heap_scene s = heap_open(NULL, NULL);
+		void *at = heap_block(s.heap, PAGES, 1);
+		struct pagemv_result res;
+
+		leave_warm(s.heap);
+		fake_pin((char *)at + t_pages(i));
+		cr_assert(pagemv_heap_realloc(s.heap, at, 2 * MIB, 0, &at,
+					      &res) == 0);
+		fake_behave();
+		cr_expect(res.copied_bytes == 0, "%zu", res.copied_bytes);
+		cr_expect(res.mechanisms & PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP));
+		EXPECT_RIGHT(block_wrong(s.heap, at, PAGES));
+		heap_close(&s);
+	}
+}
+
+/* Where pages of the free slot cannot go aside, it goes to another. */
+Test(heap_realloc, a_small_block_moves_where_it_cannot_exchange)
+{
+	for (unsigned int nth = 1; nth <= 3; nth++) {
+		struct heap_scene s = heap_open(NULL, NULL);
+		void *at = heap_block(s.heap, PAGES, 1);
+
+		leave_warm(s.heap);
+		fake_fail(FAKE_MOVE, nth, -EINVAL);
+		cr_assert(pagemv_heap_realloc(s.heap, at, 2 * MIB, 0, &at,
+					      NULL) == 0);
+		fake_behave();
+		EXPECT_RIGHT(block_wrong(s.heap, at, PAGES));
+		heap_close(&s);
+	}
 }
 
 /* A page that is under DMA follows a block that moves. */
@@ -331,5 +419,28 @@ Test(heap_realloc, pinned_pages_are_moved_by_mremap)
 	cr_expect(res.copied_bytes == 0, "%zu copied", res.copied_bytes);
 	EXPECT_RIGHT(block_wrong(s.heap, now, PAGES));
 	cr_expect(heap_stats(s.heap).sum.remaps == 1);
+	heap_close(&s);
+}
+
+/* What is free goes back first, and it is tried again. */
+Test(heap_realloc, growth_is_tried_again_without_what_is_free)
+{
+	struct heap_scene s = heap_open(NULL, NULL);
+	void *at, *now;
+
+	cr_assert(pagemv_heap_alloc(s.heap, 3 * MIB, 0, &at) == 0);
+	fake_add((struct fake_rule){
+		.call = FAKE_MPROTECT, .error = -ENOMEM, .times = 2 });
+	cr_expect(pagemv_heap_realloc(s.heap, at, 32 * MIB, 0, &now, NULL) ==
+		  -ENOMEM);
+	fake_behave();
+	leave_warm(s.heap);
+	fake_add((struct fake_rule){
+		.call = FAKE_MPROTECT, .error = -ENOMEM, .times = 2 });
+	cr_expect(pagemv_heap_realloc(s.heap, at, 32 * MIB, 0, &now, NULL) ==
+		  0);
+	fake_behave();
+	cr_expect(heap_stats(s.heap).warm_bytes == 0);
+	cr_expect(pagemv_heap_free(s.heap, at) == 0);
 	heap_close(&s);
 }

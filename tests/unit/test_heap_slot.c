@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "heap_scene.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+
 Test(heap_slot, of_two_who_free_a_block_one_does)
 {
 	struct heap_scene s = heap_open(NULL, NULL);
@@ -22,6 +25,22 @@ Test(heap_slot, of_two_who_free_a_block_one_does)
 	pmv_magazine_release(m);
 	pmv_slot_keep(s.heap, slot);
 	heap_close(&s);
+}
+
+/* What somebody else has mapped where a slot was stays when the heap goes. */
+Test(heap_slot, that_is_lost_stays_as_it_is)
+{
+	struct heap_scene s = heap_open(NULL, NULL);
+	char *at = heap_block(s.heap, 8 * MIB / t_page(), 1);
+	char *next = heap_block(s.heap, 8 * MIB / t_page(), 1);
+	struct pmv_slot *slot = heap_slot(s.heap, at);
+	unsigned char there;
+
+	slot->lost = true;
+	cr_assert(pagemv_heap_destroy(s.heap) == 0);
+	cr_expect(at[t_page()] != 0, "it has no contents any more");
+	cr_expect(mincore(next, 1, &there) < 0 && errno == ENOMEM);
+	pagemv_close(s.pv);
 }
 
 /* The size of what is kept is limited, and what is too large is not. */
