@@ -182,6 +182,9 @@ static void start(struct pagemv_evac *e)
 	atomic_store_explicit(&e->failed_at, 0, memory_order_relaxed);
 	for (int i = 0; i < PMV_EVAC_COUNTS; i++)
 		atomic_store_explicit(&e->count[i], 0, memory_order_relaxed);
+	for (int i = 0; i < PMV_EVAC_ISLANDS; i++)
+		atomic_store_explicit(&e->islands[i], 0, memory_order_relaxed);
+	atomic_store_explicit(&e->writes, true, memory_order_relaxed);
 	atomic_store_explicit(&e->begun, false, memory_order_relaxed);
 	e->cleared_to = 0;
 	e->cleared_used = 0;

@@ -91,6 +91,7 @@ static int produce(void *arg, struct pagemv_produce *p)
 	expect(s, id == k + 1 && version == s->version,
 	       "from-space is not what it was");
 	p->done_bytes = t_pages(s->at[k] + 1);
+	p->first_bytes = k ? t_pages(s->at[k - 1] + 1) : 0;
 	if ((k * 0x9e3779b97f4a7c15u ^ s->salt) >> 7 & 1) {
 		p->move_from = from;
 		return PAGEMV_PRODUCE_MOVE;
@@ -409,9 +410,15 @@ static const struct plan plans[] = {
 	  .opts = { .workers = 1,
 		    .run_pages = 5,
 		    .single = PAGEMV_MECH_MOVE,
+		    .around_pages = 1,
 		    .keep_bytes = 1 } },
+	{ .name = "pages around, moved out of islands, forks",
+	  .opts = { .single = PAGEMV_MECH_MOVE,
+		    .around_pages = 7,
+		    .keep_bytes = 1 },
+	  .forks = true },
 	{ .name = "long runs, forks",
-	  .opts = { .workers = 1, .run_pages = 256 },
+	  .opts = { .workers = 1, .run_pages = 256, .around_pages = 64 },
 	  .forks = true },
 	{ .name = "handler threads",
 	  .opts = { .workers = 1, .delivery = PAGEMV_DELIVERY_THREADS } },
