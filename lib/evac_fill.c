@@ -11,6 +11,7 @@
 #include "mover.h"
 #include "pages.h"
 #include "source.h"
+#include "trace.h"
 
 /* ---- asking ---- */
 
@@ -253,6 +254,7 @@ size_t pmv_evac_bring(struct pagemv_evac *e, const struct pmv_hold *hold,
 	if (written && copies)
 		pmv_evac_add(e, PMV_EVAC_COPIED, done);
 	pmv_evac_add(e, PMV_EVAC_CALLS, 1);
+	PMV_TRACE3(evac_run, e->space + r->first * e->page, r->n, done);
 	return done;
 }
 

@@ -15,6 +15,7 @@
 #include "internal.h"
 #include "mover.h"
 #include "pages.h"
+#include "trace.h"
 #include "uffd.h"
 
 /* From so many pages on the two calls more, some 3 us, are worth it. */
@@ -218,8 +219,9 @@ static int flip_begun(struct pagemv_evac *e)
 		rc = produce_stopped(e);
 	atomic_store_explicit(&e->flip, how, memory_order_relaxed);
 	atomic_store_explicit(&e->window_pages, window, memory_order_relaxed);
-	atomic_store_explicit(&e->flip_ns, e->pv->sys->now_ns() - begun,
-			      memory_order_relaxed);
+	begun = e->pv->sys->now_ns() - begun;
+	atomic_store_explicit(&e->flip_ns, begun, memory_order_relaxed);
+	PMV_TRACE3(evac_flip, e->space, pmv_evac_used(e), begun);
 	return rc;
 }
 

@@ -27,6 +27,7 @@ static void touch(size_t k)
 
 static void work_cycles(const struct evac_way *way, uint32_t flip)
 {
+	struct pagemv_stats stats = { .size = sizeof(stats) };
 	struct evac_stage *s = &stage;
 
 	s->pages = PAGES;
@@ -42,6 +43,11 @@ static void work_cycles(const struct evac_way *way, uint32_t flip)
 		evac_expect_done(s);
 	}
 	cr_expect_eq(evac_progress(s).cycles, 3);
+	cr_expect_eq(pagemv_stats(s->pv, &stats), 0);
+	cr_expect_eq(stats.evac_cycles, 3);
+	cr_expect_eq(stats.evac_pages, 3 * s->c.to);
+	cr_expect_eq(stats.evac_fault_pages, 0);
+	cr_expect(stats.evac_calls >= 3 && stats.evac_calls < 3 * s->c.to);
 	cr_expect_eq(evac_progress(s).window_pages, 0);
 	evac_close(s);
 }
