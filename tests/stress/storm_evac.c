@@ -8,7 +8,8 @@
  *
  *   space  [0, PAGES): where pages are compacted to; scattered over [0, ROOM)
  *
- * PMV_SECONDS: how long each part runs (2 s); PMV_SEED.
+ * PMV_SECONDS: how long each part runs (2 s); PMV_TOTAL_SECONDS: all of them,
+ * instead; PMV_SEED.
  */
 #include <pagemv/pagemv.h>
 
@@ -353,9 +354,11 @@ static void tear_down(struct storm *s)
 	pagemv_close(s->pv);
 }
 
+static uint64_t seconds; /* of each part */
+
 static void run_cycles(struct storm *s, uint64_t seed)
 {
-	uint64_t end = t_now_ns() + 1000000000u * t_env("PMV_SECONDS", 2);
+	uint64_t end = t_now_ns() + 1000000000u * seconds;
 	struct t_random random = t_random_make(seed);
 	struct worker workers[THREADS];
 
@@ -432,7 +435,10 @@ int main(void)
 {
 	struct tap tap = { 0 };
 
-	alarm(600 * t_slow() + (unsigned int)(10 * t_env("PMV_SECONDS", 2)));
+	seconds = t_env("PMV_SECONDS", 2);
+	seconds = t_env("PMV_TOTAL_SECONDS", seconds * T_COUNT(plans)) /
+		  T_COUNT(plans);
+	alarm(600 * t_slow() + (unsigned int)(10 * seconds));
 	if (pagemv_sigbus_install() < 0)
 		t_die("pagemv_sigbus_install");
 	for (size_t i = 0; i < T_COUNT(plans); i++)
