@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,13 @@ static int spawn(struct bench_plot *plot, int script_fd)
 	return -rc;
 }
 
+static bool is_png(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n >= 4 && !strcmp(path + n - 4, ".png");
+}
+
 int bench_plot_begin(struct bench_plot *plot, const char *path, int width,
 		     int height)
 {
@@ -57,9 +65,10 @@ int bench_plot_begin(struct bench_plot *plot, const char *path, int width,
 	/* A gnuplot that dies early is seen by its exit status. */
 	signal(SIGPIPE, SIG_IGN);
 	fprintf(plot->script,
-		"set terminal svg size %d,%d dynamic "
-		"background rgb 'white' font 'Helvetica,13'\n",
-		width, height);
+		"set terminal %s size %d,%d "
+		"background rgb 'white' font 'Helvetica,%d'\n",
+		is_png(path) ? "pngcairo" : "svg dynamic", width, height,
+		is_png(path) ? 10 : 13);
 	return 0;
 }
 

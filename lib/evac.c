@@ -27,8 +27,9 @@ static bool opts_valid(const struct pagemv_evac_opts *o, size_t page)
 		      o->single == PAGEMV_MECH_MOVE ||
 		      o->single == PAGEMV_MECH_COPY;
 
-	if (o->flags & ~PAGEMV_EVAC_FLAGS_ALL || o->reserved0 ||
-	    o->reserved[0] || o->reserved[1] || !single || !o->produce ||
+	if (o->flags & ~PAGEMV_EVAC_FLAGS_ALL || o->reserved[0] ||
+	    o->reserved[1] || !single || !o->produce ||
+	    o->around_pages > PAGEMV_AROUND_MAX ||
 	    o->delivery >= PAGEMV_DELIVERY_COUNT)
 		return false;
 	if (!space != !shadow || (space | shadow | o->len_bytes) & (page - 1))
@@ -49,6 +50,8 @@ static int check_opts(struct pagemv *pv, const struct pagemv_evac_opts *opts,
 		return -EINVAL;
 	if (!o->run_pages)
 		o->run_pages = PAGEMV_EVAC_RUN_DEFAULT;
+	if (!o->around_pages)
+		o->around_pages = PAGEMV_EVAC_AROUND_DEFAULT;
 	return 0;
 }
 
@@ -117,14 +120,15 @@ static int map_tables(struct pagemv_evac *e)
 	size_t words = e->pages * sizeof(*e->both[0]);
 	int rc;
 
-	e->tables_bytes = pmv_round_up(2 * words + e->pages, e->page);
+	e->tables_bytes = pmv_round_up(3 * words + e->pages, e->page);
 	rc = e->pv->sys->mmap(&e->tables, e->tables_bytes,
 			      PROT_READ | PROT_WRITE);
 	if (rc < 0)
 		return -ENOMEM;
 	e->both[0] = (pmv_produced *)e->tables;
 	e->both[1] = e->both[0] + e->pages;
-	e->gone = (_Atomic uint8_t *)(e->both[1] + e->pages);
+	e->firsts = e->both[1] + e->pages;
+	e->gone = (_Atomic uint8_t *)(e->firsts + e->pages);
 	e->produced = e->both[0];
 	return 0;
 }
@@ -254,6 +258,7 @@ static int evac_open(struct pagemv *pv, const struct pagemv_evac_opts *opts,
 	e->opts = o;
 	e->page = pv->page_bytes;
 	e->pages = o.len_bytes / e->page;
+	pmv_evac_guess_costs(e);
 	rc = set_up(e, reason);
 	if (rc < 0) {
 		tear_down(e);

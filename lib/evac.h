@@ -5,8 +5,9 @@
  *   evac.c          opens and closes a space
  *   evac_cycle.c    begins and ends cycles
  *   evac_flip.c     the flip
- *   evac_fill.c     one page: asks for it, brings it; pages that were touched
- *   evac_work.c     many pages: runs
+ *   evac_fill.c     asks for a page, brings a run of them
+ *   evac_touch.c    pages that were touched
+ *   evac_work.c     all pages, from the first one on
  *   evac_pool.c     which are there, and what of from-space is free for scratch
  *   evac_threads.c  the library's own workers
  *
@@ -64,6 +65,12 @@ struct pmv_evac_piece {
 	size_t bytes;
 };
 
+/* Islands that are kept for scratch. */
+#define PMV_EVAC_ISLANDS 16
+/* A shorter one is left for the watermark to come by. To give one back costs a
+ * call, as moving pages out of it does: from so many on it is worth it. */
+#define PMV_EVAC_ISLAND_MIN 4
+
 /* Mappings of the space that a flip can do with. */
 #define PMV_EVAC_PIECES 64
 
@@ -98,9 +105,13 @@ struct pagemv_evac {
 	size_t tables_bytes;
 	/* One for this cycle and one that the next is being prepared in. */
 	pmv_produced *both[2];
-	/* Of from-space page i: it has been moved out. Written before the page
-	 * that it became is marked in produced[]. */
+	/* Of from-space page i: it has been moved out, or is an island. Written
+	 * before the page that it became, or that made it one, is marked in
+	 * produced[]. */
 	PMV_ATOMIC _Atomic uint8_t *gone;
+	/* Of to-space page i, once it is marked: the first page of from-space
+	 * that lies behind first_bytes as a whole. */
+	PMV_ATOMIC _Atomic uint32_t *firsts;
 
 	PMV_ATOMIC _Atomic uint32_t gate;
 	PMV_ATOMIC _Atomic uint32_t working; /* threads inside work() */
@@ -130,6 +141,17 @@ struct pagemv_evac {
 	PMV_ATOMIC _Atomic uint64_t count[PMV_EVAC_COUNTS];
 	PMV_ATOMIC _Atomic int error; /* of the first failure */
 	PMV_ATOMIC _Atomic size_t failed_at;
+
+	/* Whether the page that was touched last was written: hints. */
+	PMV_ATOMIC _Atomic bool writes;
+	/* What calls cost here, beside these threads, in ns; and how many there
+	 * were. Threads may lose each other's. */
+	PMV_ATOMIC _Atomic uint32_t move_call_ns;
+	PMV_ATOMIC _Atomic uint32_t copy_page_ns;
+	PMV_ATOMIC _Atomic uint32_t asked_costs;
+
+	/* See pmv_evac_found(): page << 16 | pages, or 0. */
+	PMV_ATOMIC _Atomic uint64_t islands[PMV_EVAC_ISLANDS];
 
 	/* Apart, as all workers write to them. */
 	_Alignas(PMV_LINE) PMV_ATOMIC _Atomic size_t cursor; /* next to claim */
@@ -189,25 +211,57 @@ enum pmv_evac_kind {
 
 /* An answer of produce(). */
 struct pmv_evac_answer {
-	int kind;	/* enum pmv_evac_kind; or negative: why not */
-	uintptr_t from; /* MOVE */
-	uint32_t mark;	/* for produced[] */
+	int kind;      /* enum pmv_evac_kind; or negative: why not */
+	uintptr_t src; /* where it lies; 0 for zeros */
+	uint32_t mark; /* for produced[] */
+	uint32_t own;  /* for firsts[]; UINT32_MAX: nothing was said */
 };
 
 struct pmv_evac_answer pmv_evac_ask(struct pagemv_evac *e, size_t i,
 				    uintptr_t scratch, bool on_fault);
 
-/* Brings pages of one kind to page i, claimed, and those behind it. Returns how
- * many are there; fewer than all with *error set. hold: NULL with STOPPED. */
+/* Claimed pages that follow each other, of one kind, on their way. */
+struct pmv_evac_run {
+	int kind; /* enum pmv_evac_kind */
+	size_t first;
+	size_t n;
+	uintptr_t src; /* of the first */
+	uint32_t *marks;
+};
+
+/* Whether page i can go with those of the run. */
+bool pmv_evac_run_follows(const struct pagemv_evac *e,
+			  const struct pmv_evac_run *r, size_t i,
+			  const struct pmv_evac_answer *a);
+
+/* An empty one that is to begin with page i. */
+void pmv_evac_run_begin(struct pmv_evac_run *r, size_t i,
+			const struct pmv_evac_answer *a);
+
+/* Brings a run; what was written is copied from scratch if so wanted. Returns
+ * how many are there; fewer than all with *error set. hold: NULL with STOPPED.
+ */
 size_t pmv_evac_bring(struct pagemv_evac *e, const struct pmv_hold *hold,
-		      int kind, size_t i, uintptr_t src, size_t n, bool copies,
-		      int *error);
+		      const struct pmv_evac_run *r, bool copies, int *error);
+
+/* What calls cost as long as none has been made. */
+void pmv_evac_guess_costs(struct pagemv_evac *e);
+
+/* From so many written pages on, moving them costs less than copying them. */
+size_t pmv_evac_moved_from(struct pagemv_evac *e);
 
 /* Notes that page i could not be produced. */
 void pmv_evac_failed(struct pagemv_evac *e, size_t i, int error);
 
 /* The region's filler. */
 extern const struct pmv_filler pmv_evac_filler;
+
+/* ---- evac_touch.c ---- */
+
+/* Produces n claimed pages, one of which was touched. Returns how many of them
+ * are there, from the first on; fewer with *error set. */
+size_t pmv_evac_touched(struct pagemv_evac *e, const struct pmv_hold *hold,
+			size_t first, size_t n, int *error);
 
 /* ---- evac_work.c ---- */
 
@@ -245,10 +299,27 @@ bool pmv_evac_is_complete(const struct pagemv_evac *e);
 
 /*
  * Takes recycled pages that follow each other: up to max, at least min, or
- * none. *addr: of the first.
+ * none; fewer that come first are passed over. *addr: of the first.
  */
 size_t pmv_evac_take(struct pagemv_evac *e, size_t min, size_t max,
 		     uintptr_t *addr);
+
+/* Pages that were taken last, and were not used. */
+void pmv_evac_untake(struct pagemv_evac *e, uintptr_t addr, size_t n);
+
+/*
+ * n pages from i on, claimed and not marked yet, are there. What of from-space
+ * only they need, and those next to them that are there, is an island: kept for
+ * scratch, or given back.
+ */
+void pmv_evac_found(struct pagemv_evac *e, size_t i, size_t n,
+		    const uint32_t *marks);
+
+/* Takes an island, or up to max pages of one that has at least min. */
+size_t pmv_evac_take_island(struct pagemv_evac *e, size_t min, size_t max,
+			    uintptr_t *addr);
+/* Pages of one that were not used. */
+void pmv_evac_give_island(struct pagemv_evac *e, uintptr_t addr, size_t n);
 
 /* Gives back what is free and more than is kept. on_fault: less of it. */
 void pmv_evac_relieve(struct pagemv_evac *e, bool on_fault);

@@ -11,6 +11,7 @@
 #include "internal.h"
 #include "mapping.h"
 #include "pages.h"
+#include "trace.h"
 
 /* ---- beginning ---- */
 
@@ -195,10 +196,34 @@ int pagemv_evac_wait(struct pagemv_evac *evac)
 
 /* ---- finishing ---- */
 
+static uint64_t counted(const struct pagemv_evac *e, enum pmv_evac_count what)
+{
+	return atomic_load_explicit(&e->count[what], memory_order_relaxed);
+}
+
+static void add(PMV_ATOMIC _Atomic uint64_t *sum, uint64_t n)
+{
+	atomic_fetch_add_explicit(sum, n, memory_order_relaxed);
+}
+
+static void sum_up(struct pagemv_evac *e)
+{
+	struct pmv_evac_sums *sums = &e->pv->evac_sums;
+	uint64_t on_fault = counted(e, PMV_EVAC_BY_FAULTS);
+
+	add(&sums->cycles, 1);
+	add(&sums->pages, pmv_evac_to(e));
+	add(&sums->fault_pages, on_fault);
+	add(&sums->copied_pages, counted(e, PMV_EVAC_COPIED));
+	add(&sums->calls, counted(e, PMV_EVAC_CALLS));
+	PMV_TRACE3(evac_finish, e->space, pmv_evac_to(e), on_fault);
+}
+
 static void finish(struct pagemv_evac *e)
 {
 	pmv_evac_set_gate(e, PMV_GATE_IDLE);
 	pmv_evac_wait_for_workers(e);
+	sum_up(e);
 	pmv_pages_discard(e->pv, e->shadow, pmv_evac_used(e) * e->page);
 	atomic_fetch_add_explicit(&e->cycles, 1, memory_order_relaxed);
 }
@@ -252,11 +277,6 @@ static enum pagemv_evac_phase phase_of(const struct pagemv_evac *e)
 	return atomic_load_explicit(&e->begun, memory_order_relaxed)
 		       ? PAGEMV_EVAC_BEGUN
 		       : PAGEMV_EVAC_IDLE;
-}
-
-static uint64_t counted(const struct pagemv_evac *e, enum pmv_evac_count what)
-{
-	return atomic_load_explicit(&e->count[what], memory_order_relaxed);
 }
 
 static void tell_counts(const struct pagemv_evac *e,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * One page of to-space: what it is made of, and how it gets there; and the page
- * that a thread has touched.
+ * Pages of to-space: what they are made of, and how they get there.
  */
 #include "evac.h"
 
@@ -12,6 +11,7 @@
 #include "mover.h"
 #include "pages.h"
 #include "source.h"
+#include "trace.h"
 
 /* ---- asking ---- */
 
@@ -37,6 +37,17 @@ static int kind_of(const struct pagemv_evac *e, int rc,
 	return rc == -EHWPOISON ? -EIO : rc;
 }
 
+/* The first page of from-space that no earlier page needs. */
+static uint32_t first_own(const struct pagemv_evac *e,
+			  const struct pagemv_produce *p)
+{
+	size_t used = pmv_evac_used(e) * e->page;
+
+	if (!p->first_bytes || p->first_bytes > used)
+		return UINT32_MAX;
+	return (uint32_t)(pmv_round_up(p->first_bytes, e->page) / e->page);
+}
+
 struct pmv_evac_answer pmv_evac_ask(struct pagemv_evac *e, size_t i,
 				    uintptr_t scratch, bool on_fault)
 {
@@ -51,9 +62,14 @@ struct pmv_evac_answer pmv_evac_ask(struct pagemv_evac *e, size_t i,
 	struct pmv_evac_answer answer;
 
 	answer.kind = kind_of(e, e->opts.produce(e->opts.arg, &p), &p);
-	answer.from = (uintptr_t)p.move_from;
+	answer.src = answer.kind == PMV_EVAC_ZERO   ? 0
+		     : answer.kind == PMV_EVAC_MOVE ? (uintptr_t)p.move_from
+						    : scratch;
+	answer.own = first_own(e, &p);
 	answer.mark =
 		1 + (uint32_t)pmv_min(p.done_bytes / e->page, pmv_evac_used(e));
+	/* Claimed: read by nobody before it is marked. */
+	atomic_store_explicit(&e->firsts[i], answer.own, memory_order_relaxed);
 	return answer;
 }
 
@@ -66,6 +82,72 @@ void pmv_evac_failed(struct pagemv_evac *e, size_t i, int error)
 						    memory_order_relaxed))
 		atomic_store_explicit(&e->failed_at, i, memory_order_relaxed);
 	pmv_evac_add(e, PMV_EVAC_FAILURES, 1);
+}
+
+/* ---- costs ---- */
+
+/*
+ * A MOVE of written pages costs a call, mostly for the TLB of the other CPUs: 1
+ * us on an idle machine, 9 beside a busy thread; a COPY of them costs each
+ * page: 1 to 2 us. Measured while it goes on, as it depends on who else is
+ * running.
+ */
+#define MOVE_CALL_NS 9000
+#define COPY_PAGE_NS 2000
+#define MOVE_PAGE_NS 60
+/* One question in so many is answered the other way, to learn. */
+#define COSTS_TRIED 64
+
+void pmv_evac_guess_costs(struct pagemv_evac *e)
+{
+	atomic_store_explicit(&e->move_call_ns, MOVE_CALL_NS,
+			      memory_order_relaxed);
+	atomic_store_explicit(&e->copy_page_ns, COPY_PAGE_NS,
+			      memory_order_relaxed);
+}
+
+static void learn(PMV_ATOMIC _Atomic uint32_t *ns, uint64_t seen)
+{
+	uint32_t old = atomic_load_explicit(ns, memory_order_relaxed);
+
+	/* A thread that lost its CPU in between tells nothing. */
+	if (seen <= (uint64_t)4 * old)
+		atomic_store_explicit(ns, old - old / 8 + (uint32_t)seen / 8,
+				      memory_order_relaxed);
+	else
+		atomic_store_explicit(ns, old + old / 8, memory_order_relaxed);
+}
+
+static void note_cost(struct pagemv_evac *e, bool copied, size_t n, uint64_t ns)
+{
+	uint64_t pages_ns = (uint64_t)n * MOVE_PAGE_NS;
+
+	if (copied && n >= 4)
+		learn(&e->copy_page_ns, ns / n);
+	else if (!copied)
+		learn(&e->move_call_ns, ns > pages_ns ? ns - pages_ns : 0);
+}
+
+size_t pmv_evac_moved_from(struct pagemv_evac *e)
+{
+	uint32_t move_ns =
+		atomic_load_explicit(&e->move_call_ns, memory_order_relaxed);
+	uint32_t copy_ns =
+		atomic_load_explicit(&e->copy_page_ns, memory_order_relaxed);
+	size_t from = 1;
+
+	if (e->opts.single == PAGEMV_MECH_MOVE)
+		return 1;
+	if (e->how != PAGEMV_EVAC_BY_MOVE || e->opts.single == PAGEMV_MECH_COPY)
+		return SIZE_MAX;
+	if (copy_ns > MOVE_PAGE_NS)
+		from = 1 + move_ns / (copy_ns - MOVE_PAGE_NS);
+	if (atomic_fetch_add_explicit(&e->asked_costs, 1,
+				      memory_order_relaxed) %
+		    COSTS_TRIED ==
+	    COSTS_TRIED - 1)
+		return from > e->opts.around_pages ? 1 : 2 * from;
+	return from;
 }
 
 /* ---- bringing ---- */
@@ -123,114 +205,60 @@ static size_t bring_stopped(const struct pagemv_evac *e, int kind,
 	return bytes;
 }
 
-size_t pmv_evac_bring(struct pagemv_evac *e, const struct pmv_hold *hold,
-		      int kind, size_t i, uintptr_t src, size_t n, bool copies,
-		      int *error)
+/* ---- runs ---- */
+
+bool pmv_evac_run_follows(const struct pagemv_evac *e,
+			  const struct pmv_evac_run *r, size_t i,
+			  const struct pmv_evac_answer *a)
 {
-	uintptr_t dst = e->space + i * e->page;
-	size_t bytes = n * e->page, done;
+	return r->n && a->kind == r->kind && i == r->first + r->n &&
+	       (a->kind == PMV_EVAC_ZERO || a->src == r->src + r->n * e->page);
+}
+
+void pmv_evac_run_begin(struct pmv_evac_run *r, size_t i,
+			const struct pmv_evac_answer *a)
+{
+	r->kind = a->kind;
+	r->first = i;
+	r->src = a->src;
+}
+
+static size_t map(struct pagemv_evac *e, const struct pmv_hold *hold,
+		  const struct pmv_evac_run *r, bool copies, int *error)
+{
+	uintptr_t dst = e->space + r->first * e->page;
+	size_t bytes = r->n * e->page;
+
+	if (e->how == PAGEMV_EVAC_STOPPED)
+		return bring_stopped(e, r->kind, dst, r->src, bytes);
+	if (r->kind == PMV_EVAC_MOVE && e->how == PAGEMV_EVAC_BY_MOVE)
+		return move_pages(e, hold, dst, r->src, bytes, error);
+	return pmv_source_map(e->pv, hold, dst, r->src, bytes, copies, error);
+}
+
+size_t pmv_evac_bring(struct pagemv_evac *e, const struct pmv_hold *hold,
+		      const struct pmv_evac_run *r, bool copies, int *error)
+{
+	bool moves = e->how == PAGEMV_EVAC_BY_MOVE;
+	bool written = r->kind == PMV_EVAC_WRITTEN;
+	uint64_t begun = written && moves ? e->pv->sys->now_ns() : 0;
+	size_t done;
 
 	*error = 0;
-	copies = copies || e->how != PAGEMV_EVAC_BY_MOVE;
-	if (e->how == PAGEMV_EVAC_STOPPED)
-		done = bring_stopped(e, kind, dst, src, bytes);
-	else if (kind == PMV_EVAC_ZERO)
-		done = pmv_source_map(e->pv, hold, dst, 0, bytes, false, error);
-	else if (kind == PMV_EVAC_MOVE && e->how == PAGEMV_EVAC_BY_MOVE)
-		done = move_pages(e, hold, dst, src, bytes, error);
-	else
-		done = pmv_source_map(e->pv, hold, dst, src, bytes, copies,
-				      error);
-	done /= e->page;
-	if (kind == PMV_EVAC_MOVE && e->how == PAGEMV_EVAC_BY_MOVE)
-		note_gone(e, src, done);
-	if (kind == PMV_EVAC_WRITTEN && copies)
+	copies = copies || !moves;
+	done = map(e, hold, r, copies, error) / e->page;
+	if (begun && done == r->n)
+		note_cost(e, copies, done, e->pv->sys->now_ns() - begun);
+	if (r->kind == PMV_EVAC_MOVE && moves)
+		note_gone(e, r->src, done);
+	if (written && copies)
 		pmv_evac_add(e, PMV_EVAC_COPIED, done);
 	pmv_evac_add(e, PMV_EVAC_CALLS, 1);
+	PMV_TRACE3(evac_run, e->space + r->first * e->page, r->n, done);
 	return done;
 }
 
 /* ---- pages that were touched ---- */
-
-/* One of them, and where it is written. */
-struct touched {
-	struct pagemv_evac *e;
-	const struct pmv_hold *hold;
-	size_t i;
-	struct pmv_scratch slot; /* base 0: a recycled page */
-	uintptr_t scratch;
-};
-
-static bool is_copied(const struct pagemv_evac *e)
-{
-	return e->how != PAGEMV_EVAC_BY_MOVE ||
-	       e->opts.single != PAGEMV_MECH_MOVE;
-}
-
-static int take_scratch(struct touched *t)
-{
-	int rc;
-
-	if (!is_copied(t->e) && pmv_evac_take(t->e, 1, 1, &t->scratch)) {
-		pmv_evac_add(t->e, PMV_EVAC_RECYCLED, 1);
-		return 0;
-	}
-	rc = pmv_scratch_take(t->e->pv, &t->slot);
-	t->scratch = t->slot.base;
-	if (rc == 0 && !is_copied(t->e))
-		pmv_evac_add(t->e, PMV_EVAC_FRESH, 1);
-	return rc;
-}
-
-/* Also when the thread ends inside the callback. A recycled page that was not
- * moved in is given back by finish. */
-static void give_scratch(void *arg)
-{
-	struct touched *t = arg;
-
-	if (t->slot.base)
-		pmv_scratch_give(t->e->pv, &t->slot);
-}
-
-static int produce(struct touched *t)
-{
-	struct pagemv_evac *e = t->e;
-	struct pmv_evac_answer a = pmv_evac_ask(e, t->i, t->scratch, true);
-	int error = a.kind;
-	uintptr_t src = a.kind == PMV_EVAC_MOVE ? a.from : t->scratch;
-
-	if (a.kind >= 0 && pmv_evac_bring(e, t->hold, a.kind, t->i, src, 1,
-					  is_copied(e), &error)) {
-		pmv_evac_add(e, PMV_EVAC_BY_FAULTS, 1);
-		pmv_evac_mark(e, t->i, 1, &a.mark);
-		pmv_evac_relieve(e, true);
-		return 0;
-	}
-	if (error != PMV_FILL_GONE)
-		pmv_evac_failed(e, t->i, error);
-	return error;
-}
-
-static int fill_one(struct pagemv_evac *e, const struct pmv_hold *hold,
-		    size_t i)
-{
-	struct touched t = { .e = e, .hold = hold, .i = i };
-	int error;
-
-	/* It has been thrown away since. */
-	if (pmv_evac_is_produced(e, i)) {
-		pmv_source_map(e->pv, hold, e->space + i * e->page, 0, e->page,
-			       false, &error);
-		return error;
-	}
-	error = take_scratch(&t);
-	if (error < 0)
-		return error;
-	pthread_cleanup_push(give_scratch, &t);
-	error = produce(&t);
-	pthread_cleanup_pop(1);
-	return error;
-}
 
 static size_t fill_zeros(struct pagemv_evac *e, const struct pmv_hold *hold,
 			 size_t i, size_t n, int *error)
@@ -243,15 +271,13 @@ static size_t fill_zeros(struct pagemv_evac *e, const struct pmv_hold *hold,
 static size_t fill_running(struct pagemv_evac *e, const struct pmv_hold *hold,
 			   const struct pmv_window *w, int *error)
 {
-	size_t done = 0;
+	size_t to = pmv_evac_to(e), mine = 0, done = 0;
 
-	while (done < w->pages && w->first + done < pmv_evac_to(e)) {
-		*error = fill_one(e, hold, w->first + done);
-		if (*error)
-			return done;
-		done++;
+	if (w->first < to) {
+		mine = pmv_min(w->pages, to - w->first);
+		done = pmv_evac_touched(e, hold, w->first, mine, error);
 	}
-	if (done < w->pages)
+	if (done == mine && done < w->pages)
 		done += fill_zeros(e, hold, w->first + done, w->pages - done,
 				   error);
 	return done;
@@ -274,8 +300,18 @@ static size_t fill(void *arg, const struct pmv_hold *hold,
 	}
 }
 
-/* To-space one by one, so that a thread waits for no page but its own; zeros as
- * they are allocated. */
+static size_t window(const struct pagemv_evac *e, size_t i, size_t *begin,
+		     size_t *end)
+{
+	size_t n = e->opts.around_pages, low = i - i % n;
+
+	*begin = *begin > low ? *begin : low;
+	*end = pmv_min(pmv_min(*end, low + n), pmv_evac_to(e));
+	return n;
+}
+
+/* To-space by windows that are aligned, so that the gaps between what is there
+ * are, too; zeros as they are allocated. */
 static size_t around(void *arg, size_t i, size_t *begin, size_t *end)
 {
 	struct pagemv_evac *e = arg;
@@ -285,15 +321,14 @@ static size_t around(void *arg, size_t i, size_t *begin, size_t *end)
 		return PAGEMV_AROUND_MAX;
 	case PMV_GATE_RUNNING:
 		if (i < pmv_evac_to(e))
-			break;
+			return window(e, i, begin, end);
 		*begin = *begin > pmv_evac_to(e) ? *begin : pmv_evac_to(e);
 		return PAGEMV_AROUND_MAX;
 	default:
-		break;
+		*begin = i;
+		*end = i + 1;
+		return 1;
 	}
-	*begin = i;
-	*end = i + 1;
-	return 1;
 }
 
 const struct pmv_filler pmv_evac_filler = { .around = around, .fill = fill };

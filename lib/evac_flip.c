@@ -15,6 +15,7 @@
 #include "internal.h"
 #include "mover.h"
 #include "pages.h"
+#include "trace.h"
 #include "uffd.h"
 
 /* From so many pages on the two calls more, some 3 us, are worth it. */
@@ -182,6 +183,9 @@ static void start(struct pagemv_evac *e)
 	atomic_store_explicit(&e->failed_at, 0, memory_order_relaxed);
 	for (int i = 0; i < PMV_EVAC_COUNTS; i++)
 		atomic_store_explicit(&e->count[i], 0, memory_order_relaxed);
+	for (int i = 0; i < PMV_EVAC_ISLANDS; i++)
+		atomic_store_explicit(&e->islands[i], 0, memory_order_relaxed);
+	atomic_store_explicit(&e->writes, true, memory_order_relaxed);
 	atomic_store_explicit(&e->begun, false, memory_order_relaxed);
 	e->cleared_to = 0;
 	e->cleared_used = 0;
@@ -215,8 +219,9 @@ static int flip_begun(struct pagemv_evac *e)
 		rc = produce_stopped(e);
 	atomic_store_explicit(&e->flip, how, memory_order_relaxed);
 	atomic_store_explicit(&e->window_pages, window, memory_order_relaxed);
-	atomic_store_explicit(&e->flip_ns, e->pv->sys->now_ns() - begun,
-			      memory_order_relaxed);
+	begun = e->pv->sys->now_ns() - begun;
+	atomic_store_explicit(&e->flip_ns, begun, memory_order_relaxed);
+	PMV_TRACE3(evac_flip, e->space, pmv_evac_used(e), begun);
 	return rc;
 }
 

@@ -13,6 +13,10 @@
  *   - taken for scratch, which became to-space pages, or given back
  *   = free: whoever writes a page next takes from here
  *   o still read
+ *
+ * Ahead of the prefix, where threads have touched pages, there are islands:
+ * what only pages need that are there already. They lie above done, so that
+ * nobody has taken them, and are marked as gone, so that nobody will.
  */
 #include "evac.h"
 
@@ -98,7 +102,7 @@ bool pmv_evac_is_complete(const struct pagemv_evac *e)
 
 static bool is_gone(const struct pagemv_evac *e, size_t i)
 {
-	return atomic_load_explicit(&e->gone[i], memory_order_relaxed);
+	return atomic_load_explicit(&e->gone[i], memory_order_acquire);
 }
 
 size_t pmv_evac_take(struct pagemv_evac *e, size_t min, size_t max,
@@ -110,11 +114,15 @@ size_t pmv_evac_take(struct pagemv_evac *e, size_t min, size_t max,
 	for (;;) {
 		size_t i = taken, n = 0;
 
-		/* Writing there would make a new page. */
-		while (i < done && is_gone(e, i))
-			i++;
-		while (n < max && i + n < done && !is_gone(e, i + n))
-			n++;
+		/* Writing to what is gone would make a new page. */
+		while (n < min && i + n < done) {
+			i += n;
+			while (i < done && is_gone(e, i))
+				i++;
+			n = 0;
+			while (n < max && i + n < done && !is_gone(e, i + n))
+				n++;
+		}
 		if (n < min)
 			return 0;
 		if (!atomic_compare_exchange_weak_explicit(
@@ -124,6 +132,140 @@ size_t pmv_evac_take(struct pagemv_evac *e, size_t min, size_t max,
 		*addr = e->shadow + i * e->page;
 		return n;
 	}
+}
+
+void pmv_evac_untake(struct pagemv_evac *e, uintptr_t addr, size_t n)
+{
+	size_t i = (addr - e->shadow) / e->page, end = i + n;
+
+	/* Where others have taken more since, finish gives it back. */
+	if (n)
+		atomic_compare_exchange_strong_explicit(&e->taken, &end, i,
+							memory_order_relaxed,
+							memory_order_relaxed);
+}
+
+/* ---- islands ---- */
+
+/* So far pages are looked at that are there already: longer than an object that
+ * many of them have a part of. */
+#define LOOKS 8
+
+/* From-space that pages from i to end need alone, with their neighbours. */
+struct pmv_own {
+	size_t low, high;
+};
+
+static struct pmv_own find_own(const struct pagemv_evac *e, size_t i, size_t n,
+			       const uint32_t *marks)
+{
+	size_t first = i, last = i + n - 1, below = 0;
+	struct pmv_own own;
+
+	while (first && i - first < LOOKS && pmv_evac_is_produced(e, first - 1))
+		first--;
+	while (last + 1 < pmv_evac_to(e) && last - i - n + 1 < LOOKS &&
+	       pmv_evac_is_produced(e, last + 1))
+		last++;
+	/* What is below the neighbour's mark may have been taken already. */
+	if (first < i)
+		below = atomic_load_explicit(&e->produced[i - 1],
+					     memory_order_relaxed) -
+			1;
+	own.low = atomic_load_explicit(&e->firsts[first], memory_order_relaxed);
+	own.low = own.low > below ? own.low : below;
+	own.high = last < i + n ? marks[last - i] - 1
+				: atomic_load_explicit(&e->produced[last],
+						       memory_order_relaxed) -
+					  1;
+	return own;
+}
+
+/* It is as it was: for the watermark to come by. */
+static void forget_island(struct pagemv_evac *e, size_t i, size_t n)
+{
+	/* Release pairs with the acquire in is_gone(). */
+	while (n--)
+		atomic_store_explicit(&e->gone[i + n], 0, memory_order_release);
+}
+
+void pmv_evac_give_island(struct pagemv_evac *e, uintptr_t addr, size_t n)
+{
+	size_t i = (addr - e->shadow) / e->page;
+	uint64_t word = (uint64_t)i << 16 | n;
+
+	if (n < PMV_EVAC_ISLAND_MIN) {
+		forget_island(e, i, n);
+		return;
+	}
+	for (int k = 0; k < PMV_EVAC_ISLANDS; k++) {
+		uint64_t none = 0;
+
+		/* Release pairs with the acquire in pmv_evac_take_island(). */
+		if (atomic_compare_exchange_strong_explicit(
+			    &e->islands[k], &none, word, memory_order_release,
+			    memory_order_relaxed))
+			return;
+	}
+	pmv_pages_discard(e->pv, addr, n * e->page);
+	pmv_evac_add(e, PMV_EVAC_RETURNED, n);
+}
+
+/* Of n pages from i on, how many follow each other that are not gone. */
+static size_t count_left(const struct pagemv_evac *e, size_t i, size_t n)
+{
+	size_t k = 0;
+
+	while (k < n && !is_gone(e, i + k))
+		k++;
+	return k;
+}
+
+/* Fewer than n where a neighbour is there at the same time. */
+static size_t claim_island(struct pagemv_evac *e, size_t i, size_t n)
+{
+	size_t k = 0;
+
+	while (k < n && !atomic_exchange_explicit(&e->gone[i + k], 1,
+						  memory_order_relaxed))
+		k++;
+	return k;
+}
+
+void pmv_evac_found(struct pagemv_evac *e, size_t i, size_t n,
+		    const uint32_t *marks)
+{
+	struct pmv_own own = find_own(e, i, n, marks);
+	size_t end = pmv_min(own.high, pmv_evac_used(e)), at, k;
+
+	for (at = own.low; at < end; at += k ? k : 1) {
+		k = count_left(e, at, pmv_min(end - at, e->opts.around_pages));
+		if (k >= PMV_EVAC_ISLAND_MIN)
+			pmv_evac_give_island(e, e->shadow + at * e->page,
+					     claim_island(e, at, k));
+	}
+}
+
+size_t pmv_evac_take_island(struct pagemv_evac *e, size_t min, size_t max,
+			    uintptr_t *addr)
+{
+	for (int k = 0; k < PMV_EVAC_ISLANDS; k++) {
+		uint64_t word = atomic_load_explicit(&e->islands[k],
+						     memory_order_relaxed);
+		size_t n = word & 0xffff, used = pmv_min(n, max);
+
+		if (!n || n < min ||
+		    !atomic_compare_exchange_strong_explicit(
+			    &e->islands[k], &word, 0, memory_order_acquire,
+			    memory_order_relaxed))
+			continue;
+		*addr = e->shadow + (word >> 16) * e->page;
+		if (used < n)
+			pmv_evac_give_island(e, *addr + used * e->page,
+					     n - used);
+		return used;
+	}
+	return 0;
 }
 
 /* ---- memory ---- */
@@ -141,6 +283,26 @@ static size_t returned_at_once(const struct pagemv_evac *e)
 					: pmv_min(e->keep, RETURNED_MOST);
 }
 
+/* What is gone is not there, or in use: it is passed over. */
+static void discard(struct pagemv_evac *e, size_t i, size_t n)
+{
+	size_t end = i + n;
+
+	while (i < end) {
+		size_t from = i;
+
+		while (i < end && !is_gone(e, i))
+			i++;
+		if (i > from) {
+			pmv_pages_discard(e->pv, e->shadow + from * e->page,
+					  (i - from) * e->page);
+			pmv_evac_add(e, PMV_EVAC_RETURNED, i - from);
+		}
+		while (i < end && is_gone(e, i))
+			i++;
+	}
+}
+
 /* Gives back n pages where that leaves so many that are free. */
 static bool give_back(struct pagemv_evac *e, size_t n, size_t leave)
 {
@@ -152,8 +314,7 @@ static bool give_back(struct pagemv_evac *e, size_t n, size_t leave)
 		    &e->taken, &taken, taken + n, memory_order_relaxed,
 		    memory_order_relaxed))
 		return false;
-	pmv_pages_discard(e->pv, e->shadow + taken * e->page, n * e->page);
-	pmv_evac_add(e, PMV_EVAC_RETURNED, n);
+	discard(e, taken, n);
 	return true;
 }
 

@@ -20,14 +20,9 @@
 
 #define NO_PAGE SIZE_MAX
 
-/* Claimed pages that follow each other, of one kind, on their way. */
-struct run {
-	int kind; /* enum pmv_evac_kind */
-	size_t first;
-	size_t n;
-	uintptr_t src; /* of the first */
-	uint32_t marks[PMV_EVAC_RUN_MAX];
-};
+/* Where from-space is in pieces, so many pages are worth a call of their own.
+ */
+#define PIECE_MIN 8
 
 /* Pages to write to. */
 struct piece {
@@ -40,7 +35,8 @@ struct piece {
 struct job {
 	struct pagemv_evac *e;
 	struct pmv_hold hold;
-	struct run run;
+	struct pmv_evac_run run;
+	uint32_t marks[PMV_EVAC_RUN_MAX];
 	struct piece piece;
 	size_t asking; /* the claimed page that is asked for, or NO_PAGE */
 	size_t budget;
@@ -95,14 +91,13 @@ static void count_run(struct pagemv_evac *e, int kind, size_t n)
 /* Brings the run. What could not be brought is given back as absent. */
 static void flush(struct job *j)
 {
-	struct run *r = &j->run;
+	struct pmv_evac_run *r = &j->run;
 	size_t done;
 	int error;
 
 	if (!r->n)
 		return;
-	done = pmv_evac_bring(j->e, hold_of(j), r->kind, r->first, r->src, r->n,
-			      false, &error);
+	done = pmv_evac_bring(j->e, hold_of(j), r, false, &error);
 	count_run(j->e, r->kind, done);
 	j->produced += done;
 	pmv_evac_mark(j->e, r->first, done, r->marks);
@@ -114,20 +109,13 @@ static void flush(struct job *j)
 	pmv_evac_relieve(j->e, false);
 }
 
-static void append(struct job *j, size_t i, const struct pmv_evac_answer *a,
-		   uintptr_t scratch)
+static void append(struct job *j, size_t i, const struct pmv_evac_answer *a)
 {
-	uintptr_t src = a->kind == PMV_EVAC_WRITTEN ? scratch : a->from;
-	struct run *r = &j->run;
-	bool follows =
-		r->n && a->kind == r->kind && i == r->first + r->n &&
-		(a->kind == PMV_EVAC_ZERO || src == r->src + r->n * j->e->page);
+	struct pmv_evac_run *r = &j->run;
 
-	if (!follows) {
+	if (!pmv_evac_run_follows(j->e, r, i, a)) {
 		flush(j);
-		r->kind = a->kind;
-		r->first = i;
-		r->src = src;
+		pmv_evac_run_begin(r, i, a);
 	}
 	r->marks[r->n++] = a->mark;
 	if (r->n == j->e->opts.run_pages ||
@@ -177,8 +165,9 @@ static int next_scratch(struct job *j, size_t i, uintptr_t *out)
 		flush(j); /* from what may be used again now */
 		want = want ? want : 1;
 		if (e->how == PAGEMV_EVAC_BY_MOVE)
-			p->left =
-				pmv_evac_take(e, (want + 1) / 2, want, &p->at);
+			p->left = pmv_evac_take(
+				e, pmv_min(PIECE_MIN, (want + 1) / 2), want,
+				&p->at);
 		pmv_evac_add(e, PMV_EVAC_RECYCLED, p->left);
 		if (!p->left)
 			rc = take_fresh(j, want);
@@ -216,7 +205,7 @@ static void produce(struct job *j, size_t i)
 	}
 	if (a.kind == PMV_EVAC_WRITTEN)
 		use_scratch(j);
-	append(j, i, &a, scratch);
+	append(j, i, &a);
 }
 
 static bool is_there(const struct pagemv_evac *e, size_t i)
@@ -385,6 +374,7 @@ size_t pmv_evac_work(struct pagemv_evac *e, size_t max, int *error)
 	struct job j = { .e = e, .budget = max, .asking = NO_PAGE };
 	struct pmv_calm calm;
 
+	j.run.marks = j.marks;
 	*error = 0;
 	if (!enter(&j))
 		return 0;

@@ -93,7 +93,9 @@ static struct pmv_window claim_window(struct pagemv *pv, struct pmv_hold *hold,
 	if (filler)
 		around = filler->around(filler->arg, i, &begin, &end);
 
-	if (around > 1 && r->flags & PAGEMV_REGION_AROUND_FIXED) {
+	if (filler && around >= end - begin) {
+		claim_around(r, i, begin, end, &w.first, &w.pages);
+	} else if (around > 1 && r->flags & PAGEMV_REGION_AROUND_FIXED) {
 		size_t low = i - i % around;
 
 		claim_around(r, i, low > begin ? low : begin,

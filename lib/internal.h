@@ -82,6 +82,8 @@ struct pagemv {
 	/* Made once under handler_lock, see inherit.c. */
 	PMV_ATOMIC _Atomic(struct pmv_inherit *) inherit;
 
+	struct pmv_evac_sums evac_sums;
+
 	PMV_RCU _Atomic(struct pagemv *) next; /* see fault_signal.c */
 };
 

@@ -31,6 +31,7 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/evac_flip.c \
 	%D%/evac_pool.c \
 	%D%/evac_threads.c \
+	%D%/evac_touch.c \
 	%D%/evac_work.c \
 	%D%/event.c \
 	%D%/event.h \

@@ -33,7 +33,7 @@ struct pmv_window;
 struct pmv_filler {
 	/* Page i was touched: cuts [*begin, *end), pages of the region, to
 	 * those that may be filled with it, and returns how many may be at
-	 * once. */
+	 * once: where those are all that are left, all of them are. */
 	size_t (*around)(void *arg, size_t i, size_t *begin, size_t *end);
 	/* As pmv_source_fill(). */
 	size_t (*fill)(void *arg, const struct pmv_hold *hold,

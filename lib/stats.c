@@ -30,6 +30,21 @@ uint64_t pmv_stats_sum(const struct pmv_stats *stats, enum pmv_counter which)
 	return sum;
 }
 
+static uint64_t sum(PMV_ATOMIC const _Atomic uint64_t *of)
+{
+	return atomic_load_explicit(of, memory_order_relaxed);
+}
+
+static void tell_evacuation(const struct pmv_evac_sums *sums,
+			    struct pagemv_stats *out)
+{
+	out->evac_cycles = sum(&sums->cycles);
+	out->evac_pages = sum(&sums->pages);
+	out->evac_fault_pages = sum(&sums->fault_pages);
+	out->evac_copied_pages = sum(&sums->copied_pages);
+	out->evac_calls = sum(&sums->calls);
+}
+
 int pagemv_stats(const struct pagemv *pv, struct pagemv_stats *out)
 {
 	struct pagemv_stats all = { 0 };
@@ -57,6 +72,7 @@ int pagemv_stats(const struct pagemv *pv, struct pagemv_stats *out)
 	all.faults = pmv_stats_sum(s, PMV_FAULTS);
 	all.filled_bytes = pmv_stats_sum(s, PMV_FILLED) * pv->page_bytes;
 	all.fill_failures = pmv_stats_sum(s, PMV_FILL_FAILED);
+	tell_evacuation(&pv->evac_sums, &all);
 	for (int m = 0; m < PAGEMV_MECH_COUNT; m++)
 		all.moved_by[m] = pmv_stats_sum(s, PMV_BY_MECHANISM + m);
 	all.moved_bytes = all.moved_by[PAGEMV_MECH_MOVE] +

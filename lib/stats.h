@@ -34,6 +34,15 @@ enum pmv_counter {
 	PMV_COUNTERS = PMV_BY_MECHANISM + PAGEMV_MECH_COUNT
 };
 
+/* Of cycles of evacuation that are over: added once each, by no fast path. */
+struct pmv_evac_sums {
+	PMV_ATOMIC _Atomic uint64_t cycles;
+	PMV_ATOMIC _Atomic uint64_t pages;
+	PMV_ATOMIC _Atomic uint64_t fault_pages;
+	PMV_ATOMIC _Atomic uint64_t copied_pages;
+	PMV_ATOMIC _Atomic uint64_t calls;
+};
+
 #define PMV_STATS_SHARDS 16
 
 struct pmv_stats {

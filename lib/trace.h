@@ -6,6 +6,9 @@
  *   repaired(dst, src, bytes)          pages that the kernel did not count
  *   retry(dst, src, attempt)           EAGAIN
  *   pinned(src)                        EBUSY that stays
+ *   evac_flip(space, pages, ns)        all of them to the shadow
+ *   evac_run(dst, pages, done)         to-space: how many of a run are there
+ *   evac_finish(space, pages, on_fault)
  */
 #ifndef PMV_TRACE_H
 #define PMV_TRACE_H

@@ -38,6 +38,7 @@ struct small {
 	uint64_t *live;	    /* a bit a granule of a live object */
 	uint64_t *start;    /* a bit where one begins */
 	uint32_t *moved_to; /* by block: granules that live before it */
+	uint32_t *block;    /* by page of to-space: of its first granule */
 	size_t live_granules;
 	uint8_t *forwarded; /* by page of to-space: its references are, in
 			     * from-space */
@@ -119,8 +120,6 @@ bool gc_small_mark(struct small *s, const struct gc_object *o);
 void gc_small_clear(struct small *s);
 /* Where all live objects will be. */
 void gc_small_plan(struct small *s);
-struct gc_object *gc_small_forward(const struct small *s,
-				   const struct gc_object *o);
 int gc_small_produce(void *gc, struct pagemv_produce *page);
 
 /* ---- large.c ---- */
@@ -158,6 +157,33 @@ int gc_compact_wait(struct gc *gc);
 static inline bool gc_in(const struct space *s, const void *p)
 {
 	return (size_t)((const char *)p - s->base) < s->bytes;
+}
+
+/* The bits of x that are set; without the help of libgcc, which calls a
+ * function where the compiler may not count on an instruction for it. */
+static inline size_t gc_count(uint64_t x)
+{
+	x -= x >> 1 & 0x5555555555555555u;
+	x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+	return x * 0x0101010101010101u >> 56;
+}
+
+static inline size_t gc_granule(const struct small *s, const void *p)
+{
+	return (size_t)((const char *)p - s->space.base) / GRANULE;
+}
+
+/* Behind all that lives before it in its block. */
+static inline struct gc_object *gc_small_forward(const struct small *s,
+						 const struct gc_object *o)
+{
+	size_t g = gc_granule(s, o), b = g / 64;
+	uint64_t before = s->live[b] & (((uint64_t)1 << g % 64) - 1);
+
+	return (struct gc_object *)(s->space.base +
+				    (s->moved_to[b] + gc_count(before)) *
+					    GRANULE);
 }
 
 /* Where an object will be, or is, if it does not move. */

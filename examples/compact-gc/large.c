@@ -121,7 +121,8 @@ int gc_large_produce(void *arg, struct pagemv_produce *page)
 	if (l->page[to].refs)
 		forward_page(gc, &l->page[to], from);
 	page->move_from = from;
-	page->done_bytes = (size_t)(from - l->space.from) + PAGE;
+	page->first_bytes = (size_t)(from - l->space.from);
+	page->done_bytes = page->first_bytes + PAGE;
 	return PAGEMV_PRODUCE_MOVE;
 }
 

@@ -14,11 +14,6 @@
 
 #include "internal.h"
 
-static size_t granule_of(const struct small *s, const void *p)
-{
-	return (size_t)((const char *)p - s->space.base) / GRANULE;
-}
-
 static size_t blocks_of(size_t bytes)
 {
 	return (bytes + BLOCK - 1) / BLOCK;
@@ -28,7 +23,7 @@ static size_t blocks_of(size_t bytes)
 
 bool gc_small_mark(struct small *s, const struct gc_object *o)
 {
-	size_t from = granule_of(s, o), to = from + o->size;
+	size_t from = gc_granule(s, o), to = from + o->size;
 	uint64_t bit = (uint64_t)1 << from % 64;
 
 	if (s->start[from / 64] & bit)
@@ -56,47 +51,30 @@ void gc_small_clear(struct small *s)
 
 void gc_small_plan(struct small *s)
 {
-	size_t blocks = blocks_of(s->space.used), n = 0;
+	size_t blocks = blocks_of(s->space.used), n = 0, page = 0;
 
 	for (size_t b = 0; b < blocks; b++) {
 		s->moved_to[b] = (uint32_t)n;
-		n += (size_t)__builtin_popcountll(s->live[b]);
+		n += gc_count(s->live[b]);
+		/* The first granule of a page lives in this block. */
+		for (; page * (PAGE / GRANULE) < n; page++)
+			s->block[page] = (uint32_t)b;
 	}
 	s->live_granules = n;
 	s->space.to_bytes = (n * GRANULE + PAGE - 1) / PAGE * PAGE;
 	memset(s->forwarded, 0, s->space.to_bytes / PAGE);
 }
 
-struct gc_object *gc_small_forward(const struct small *s,
-				   const struct gc_object *o)
+/* The granule of from-space that goes to the first one of a page: the inverse.
+ */
+static size_t granule_from(const struct small *s, size_t page)
 {
-	size_t g = granule_of(s, o), b = g / 64;
-	uint64_t before = s->live[b] & (((uint64_t)1 << g % 64) - 1);
+	size_t b = s->block[page];
+	uint64_t live = s->live[b];
 
-	return (struct gc_object *)(s->space.base +
-				    (s->moved_to[b] +
-				     (size_t)__builtin_popcountll(before)) *
-					    GRANULE);
-}
-
-/* The granule of from-space that goes to granule to: the inverse. */
-static size_t granule_from(const struct small *s, size_t to)
-{
-	size_t low = 0, high = blocks_of(s->space.used);
-	uint64_t live;
-
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (s->moved_to[mid] <= to)
-			low = mid;
-		else
-			high = mid;
-	}
-	live = s->live[low];
-	for (size_t n = to - s->moved_to[low]; n; n--)
+	for (size_t n = page * (PAGE / GRANULE) - s->moved_to[b]; n; n--)
 		live &= live - 1;
-	return low * 64 + (size_t)__builtin_ctzll(live);
+	return b * 64 + (size_t)__builtin_ctzll(live);
 }
 
 /* Where the object begins that has granule g. */
@@ -134,12 +112,26 @@ static const struct gc_object *object_at(const struct small *s, size_t g)
 	return (const struct gc_object *)(s->space.from + g * GRANULE);
 }
 
-static struct part part_at(const struct small *s, size_t object, size_t first,
-			   size_t max)
+static size_t end_of(const struct small *s, size_t object)
 {
-	size_t left = object + object_at(s, object)->size - first;
+	return object + object_at(s, object)->size;
+}
 
-	return (struct part){ object, first, left < max ? left : max };
+/* How many granules live from g on without a gap, at most max. */
+static size_t live_run(const struct small *s, size_t g, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max) {
+		uint64_t dead = ~s->live[(g + n) / 64] >> (g + n) % 64;
+
+		if (dead) {
+			n += (size_t)__builtin_ctzll(dead);
+			break;
+		}
+		n += 64 - (g + n) % 64;
+	}
+	return n < max ? n : max;
 }
 
 /* The references in a part, of which the copy is at `at`. */
@@ -157,6 +149,41 @@ static void forward_part(const struct gc *gc, const struct part *p, char *at)
 					      i * sizeof(o->ref[0]) - skip);
 
 		*ref = gc_forward(gc, *ref);
+	}
+}
+
+/* All of them. */
+static void forward_whole(const struct gc *gc, struct gc_object *o)
+{
+	for (uint32_t i = 0; i < o->refs; i++)
+		o->ref[i] = gc_forward(gc, o->ref[i]);
+}
+
+/* Those of n granules from first on, all of which live, the first of object;
+ * the copies are at `at`. Returns the last object. */
+static size_t forward_run(const struct gc *gc, size_t object, size_t first,
+			  size_t n, char *at)
+{
+	const struct small *s = &gc->small;
+	size_t end = first + n, next;
+
+	for (;; object = next) {
+		char *copy = at + (object - first) * GRANULE;
+		size_t from = object > first ? object : first;
+
+		next = object < first
+			       ? end_of(s, object)
+			       : object + ((struct gc_object *)copy)->size;
+		if (object >= first && next <= end) {
+			forward_whole(gc, (struct gc_object *)copy);
+		} else {
+			struct part p = { object, from,
+					  (next < end ? next : end) - from };
+
+			forward_part(gc, &p, at + (from - first) * GRANULE);
+		}
+		if (next >= end)
+			return object;
 	}
 }
 
@@ -181,16 +208,13 @@ static int move_dense(struct gc *gc, struct pagemv_produce *page, size_t first)
 	uint8_t *forwarded = &s->forwarded[page->off_bytes / PAGE];
 	char *from = s->space.from + first * GRANULE;
 
-	for (size_t g = first; !*forwarded && g < first + PAGE / GRANULE;) {
-		struct part p = part_at(s, g, g, PAGE / GRANULE);
-
-		forward_part(gc, &p, s->space.from + g * GRANULE);
-		g += p.n;
-	}
+	if (!*forwarded)
+		forward_run(gc, first, first, PAGE / GRANULE, from);
 	/* It may be asked for again, when the kernel could not move it. */
 	*forwarded = 1;
 	page->move_from = from;
-	page->done_bytes = (size_t)(from - s->space.from) + PAGE;
+	page->first_bytes = (size_t)(from - s->space.from);
+	page->done_bytes = page->first_bytes + PAGE;
 	return PAGEMV_PRODUCE_MOVE;
 }
 
@@ -199,23 +223,24 @@ int gc_small_produce(void *arg, struct pagemv_produce *page)
 	struct gc *gc = arg;
 	struct small *s = &gc->small;
 	size_t to = page->off_bytes / GRANULE, end = to + PAGE / GRANULE;
-	size_t first = granule_from(s, to), object = start_before(s, first);
+	size_t first = granule_from(s, page->off_bytes / PAGE),
+	       object = start_before(s, first);
 	char *at = page->scratch;
 
 	if (is_dense(s, first, object))
 		return move_dense(gc, page, first);
+	page->first_bytes = first * GRANULE;
 	if (end > s->live_granules)
 		end = s->live_granules;
 	while (to < end) {
-		struct part p = part_at(s, object, first, end - to);
+		size_t n = live_run(s, first, end - to);
 
-		memcpy(at, s->space.from + p.first * GRANULE, p.n * GRANULE);
-		forward_part(gc, &p, at);
-		at += p.n * GRANULE;
-		to += p.n;
-		first += p.n;
-		if (to < s->live_granules &&
-		    first == object + object_at(s, object)->size)
+		memcpy(at, s->space.from + first * GRANULE, n * GRANULE);
+		object = forward_run(gc, object, first, n, at);
+		at += n * GRANULE;
+		to += n;
+		first += n;
+		if (to < s->live_granules && first == end_of(s, object))
 			first = object = start_behind(s, first);
 	}
 	memset(at, 0, (size_t)((char *)page->scratch + PAGE - at));
@@ -247,8 +272,11 @@ int gc_small_open(struct gc *gc, size_t bytes)
 	s->live = table(blocks, sizeof(s->live[0]));
 	s->start = table(blocks, sizeof(s->start[0]));
 	s->moved_to = table(blocks, sizeof(s->moved_to[0]));
+	s->block = table(bytes / PAGE, sizeof(s->block[0]));
 	s->forwarded = table(bytes / PAGE, 1);
-	return s->live && s->start && s->moved_to && s->forwarded ? 0 : -ENOMEM;
+	return s->live && s->start && s->moved_to && s->block && s->forwarded
+		       ? 0
+		       : -ENOMEM;
 }
 
 static void drop(void *p, size_t n, size_t bytes)
@@ -265,5 +293,6 @@ void gc_small_close(struct small *s)
 	drop(s->live, blocks, sizeof(s->live[0]));
 	drop(s->start, blocks, sizeof(s->start[0]));
 	drop(s->moved_to, blocks, sizeof(s->moved_to[0]));
+	drop(s->block, s->space.bytes / PAGE, sizeof(s->block[0]));
 	drop(s->forwarded, s->space.bytes / PAGE, 1);
 }

@@ -64,7 +64,17 @@ struct pagemv_produce {
 	 */
 	void *move_from;
 	size_t done_bytes;
-	uint64_t reserved[2];
+	/*
+	 * first_bytes: no earlier page, of a lower off_bytes, needs anything of
+	 * from-space from from + first_bytes on. What lies between that of a page and
+	 * the done_bytes of one behind it is used for scratch as soon as these two and
+	 * all between them are there, also far ahead of the workers. At least the
+	 * done_bytes of the page before. 0: nothing is said: what threads touch all over
+	 * the space takes memory until the workers come by. Where objects slide it is
+	 * the first that lies in this page, without what of it lies in the page before.
+	 */
+	size_t first_bytes;
+	uint64_t reserved;
 };
 
 /* What produce() returns, beside 0 for "scratch is written" and a negative errno. */
@@ -128,10 +138,15 @@ struct pagemv_evac_opts {
 			     * pagemv_evac_work() */
 	uint32_t run_pages; /* that a worker brings in one call, at most 512; 0:
 			     * PAGEMV_EVAC_RUN_DEFAULT */
-	/* How a page comes that was touched: COPY, 5.4 us a fault, or MOVE, 6.6 and
-	 * more beside busy threads, which allocates nothing. AUTO: COPY. */
+	/* How pages come that were touched: MOVE, which allocates nothing and has the
+	 * TLB of every busy CPU flushed once a call, or COPY. AUTO: what costs less for
+	 * so many pages, as measured while it runs. */
 	uint32_t single;    /* enum pagemv_mechanism: AUTO, MOVE or COPY */
-	uint32_t reserved0; /* 0 */
+	/* Of to-space, at most 64, how many a thread that touches one produces: those
+	 * around it too, as far as nobody else has them, and brings them at once.
+	 * More of them are fewer faults and fewer gaps in the runs of the workers;
+	 * the thread waits longer for each. 0: PAGEMV_EVAC_AROUND_DEFAULT. */
+	uint32_t around_pages;
 	/* From-space that nobody needs any more and that is kept for scratch before
 	 * it is given back beside running threads; 0: a 32th of what is used, at
 	 * most PAGEMV_EVAC_KEEP_MAX. At least two runs. */
@@ -141,8 +156,9 @@ struct pagemv_evac_opts {
 	uint64_t reserved[2]; /* 0 */
 };
 
-#define PAGEMV_EVAC_RUN_DEFAULT  64u
-#define PAGEMV_EVAC_KEEP_MAX     ((size_t)8 << 20)
+#define PAGEMV_EVAC_RUN_DEFAULT    128u
+#define PAGEMV_EVAC_AROUND_DEFAULT 32u
+#define PAGEMV_EVAC_KEEP_MAX       ((size_t)1 << 20)
 
 /*
  * Opens a space: registers it once for all its cycles (a faulting region of pv,

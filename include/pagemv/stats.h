@@ -33,6 +33,11 @@ struct pagemv_stats {
 	uint64_t faults;          /* solved in regions, also those that found the page there */
 	uint64_t filled_bytes;    /* pages that faults and pagemv_populate() brought */
 	uint64_t fill_failures;   /* faults that ended in a signal */
+	uint64_t evac_cycles;     /* of evacuation, that were finished */
+	uint64_t evac_pages;      /* that these brought, in all ways */
+	uint64_t evac_fault_pages; /* of these, by threads that touched them */
+	uint64_t evac_copied_pages; /* of these, by copying */
+	uint64_t evac_calls;      /* of the kernel, that brought them */
 };
 
 /*

@@ -27,6 +27,7 @@ static void touch(size_t k)
 
 static void work_cycles(const struct evac_way *way, uint32_t flip)
 {
+	struct pagemv_stats stats = { .size = sizeof(stats) };
 	struct evac_stage *s = &stage;
 
 	s->pages = PAGES;
@@ -42,6 +43,11 @@ static void work_cycles(const struct evac_way *way, uint32_t flip)
 		evac_expect_done(s);
 	}
 	cr_expect_eq(evac_progress(s).cycles, 3);
+	cr_expect_eq(pagemv_stats(s->pv, &stats), 0);
+	cr_expect_eq(stats.evac_cycles, 3);
+	cr_expect_eq(stats.evac_pages, 3 * s->c.to);
+	cr_expect_eq(stats.evac_fault_pages, 0);
+	cr_expect(stats.evac_calls >= 3 && stats.evac_calls < 3 * s->c.to);
 	cr_expect_eq(evac_progress(s).window_pages, 0);
 	evac_close(s);
 }
@@ -108,6 +114,60 @@ Test(evac, a_thread_produces_the_page_that_it_touches)
 	cr_expect_eq(pagemv_evac_work(stage.evac, 10), 0);
 	evac_expect_done(&stage);
 	evac_close(&stage);
+}
+
+/* Those around it come with it, by few calls; fewer than asked for at the end.
+ */
+Test(evac, pages_around_it_come_with_it)
+{
+	struct evac_stage *s = &stage;
+
+	s->c.plain = true;
+	evac_stage(s, PAGES, 200, (struct pagemv_evac_opts){ 0 });
+	evac_flip(s, PAGEMV_FLIP_AUTO);
+	touch(40);
+	cr_expect_eq(evac_progress(s).by_faults, PAGEMV_EVAC_AROUND_DEFAULT);
+	cr_expect(evac_progress(s).kernel_calls <= 2);
+	for (size_t k = 32; k < 64; k++)
+		cr_expect(t_present(s->space + t_pages(k)), "page %zu", k);
+	touch(99);
+	cr_expect_eq(evac_progress(s).by_faults, 32 + 4);
+	cr_expect_eq(pagemv_evac_wait(s->evac), 0);
+	evac_expect_once(s);
+	evac_expect_done(s);
+	evac_close(s);
+}
+
+static size_t count_present(const char *addr, size_t pages)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < pages; i++)
+		n += t_present(addr + t_pages(i));
+	return n;
+}
+
+/* Touched all over the space, ahead of all workers: what is there for it goes
+ * from from-space. Without islands there would be FROM / 2 more. */
+Test(evac, pages_that_are_touched_ahead_take_little_memory)
+{
+	struct pagemv_evac_info info = { .size = sizeof(info) };
+	struct evac_stage *s = &stage;
+	size_t kept;
+
+	s->c.plain = true;
+	evac_stage(s, PAGES, FROM, (struct pagemv_evac_opts){ 0 });
+	pagemv_evac_info(s->evac, &info);
+	evac_flip(s, PAGEMV_FLIP_AUTO);
+	for (size_t k = s->c.to; k > 40; k -= 7)
+		touch(k - 1);
+	kept = count_present(s->space, s->c.to) +
+	       count_present(info.shadow, FROM);
+	cr_expect(kept < FROM + FROM / 4, "%zu of %d", kept, FROM);
+	cr_expect_eq(pagemv_evac_wait(s->evac), 0);
+	evac_expect_once(s);
+	evac_expect_done(s);
+	evac_close(s);
 }
 
 static void touch_by(uint32_t single)
@@ -415,7 +475,8 @@ Test(evac, what_is_not_used_stays_where_it_is)
 /* It is not produced a second time, as its objects may have changed. */
 Test(evac, a_page_that_was_thrown_away_is_zeros)
 {
-	evac_stage(&stage, PAGES, 256, (struct pagemv_evac_opts){ 0 });
+	evac_stage(&stage, PAGES, 256,
+		   (struct pagemv_evac_opts){ .around_pages = 1 });
 	evac_flip(&stage, PAGEMV_FLIP_AUTO);
 	touch(7);
 	t_drop(stage.space + t_pages(8), 1);

@@ -26,6 +26,33 @@ static void set_up(struct pagemv_evac_opts opts)
 	evac_flip(&stage, PAGEMV_FLIP_AUTO);
 }
 
+/* The ways in which pages come. */
+static const struct mode {
+	const struct evac_way *way;
+	struct pagemv_evac_opts opts;
+} modes[] = {
+	{ &evac_ways[0], { 0 } },
+	{ &evac_ways[0], { .single = PAGEMV_MECH_MOVE } },
+	{ &evac_ways[0], { .single = PAGEMV_MECH_MOVE, .around_pages = 1 } },
+	{ &evac_ways[0], { .workers = 2 } },
+	{ &evac_ways[1], { 0 } },
+	{ &evac_ways[1], { .workers = 2, .around_pages = 1 } },
+};
+
+/* False where this kernel does not have it. */
+static bool set_up_mode(const struct mode *mode)
+{
+	memset(&stage, 0, sizeof(stage));
+	stage.pages = PAGES;
+	compact_open(&stage.c, FROM);
+	if (!evac_open(&stage, mode->way, mode->opts)) {
+		compact_close(&stage.c);
+		return false;
+	}
+	evac_flip(&stage, PAGEMV_FLIP_AUTO);
+	return true;
+}
+
 static void complete(void)
 {
 	stage.c.hook = NULL;
@@ -73,6 +100,20 @@ Test(evac_wrong, pages_that_fail_stay_absent_and_can_be_asked_for_again)
 	stage.c.hook = NULL;
 	cr_expect_eq(populate(7), 0);
 	complete();
+}
+
+Test(evac_wrong, the_same_in_all_modes)
+{
+	for (size_t i = 0; i < T_COUNT(modes); i++) {
+		if (!set_up_mode(&modes[i]))
+			continue;
+		stage.c.hook = fail_some;
+		cr_expect_eq(populate(107), -EILSEQ);
+		cr_expect_eq(pagemv_evac_run(stage.evac), 0);
+		cr_expect_eq(pagemv_evac_wait(stage.evac), -EILSEQ);
+		expect_failures();
+		complete();
+	}
 }
 
 Test(evac_wrong, the_same_with_workers)
@@ -217,6 +258,28 @@ static int end_at_100(struct compact *c, struct pagemv_produce *p)
 	return end_once(c, p);
 }
 
+/* In the middle of a window, a part of which it has produced. */
+Test(evac_wrong, a_thread_that_ends_in_a_fault_in_all_modes)
+{
+	pthread_t thread;
+
+	for (size_t i = 0; i < T_COUNT(modes); i++) {
+		size_t page = modes[i].opts.around_pages == 1 ? 100 : 105;
+
+		if (!set_up_mode(&modes[i]))
+			continue;
+		stage.c.hook = end_at_100;
+		cr_assert_eq(
+			pthread_create(&thread, NULL, touch_page, (void *)page),
+			0);
+		pthread_join(thread, NULL);
+		cr_expect(!stage.c.hook);
+		cr_expect(!t_present(stage.space + t_pages(100)));
+		cr_expect_eq(populate(page), 0);
+		complete();
+	}
+}
+
 /* What it had written and not brought yet is asked for again. */
 Test(evac_wrong, a_worker_that_ends_in_a_callback)
 {
@@ -274,12 +337,13 @@ static pid_t fork_child(int *go_on)
 	return child;
 }
 
-static void fork_in_the_middle(struct pagemv_evac_opts opts)
+static void fork_in_the_middle(const struct mode *mode)
 {
 	pid_t child;
 	int go_on;
 
-	set_up(opts);
+	if (!set_up_mode(mode))
+		return;
 	cr_expect_eq(pagemv_evac_work(stage.evac, 30), 30);
 	child = fork_child(&go_on);
 	cr_assert(child > 0);
@@ -298,13 +362,8 @@ static void fork_in_the_middle(struct pagemv_evac_opts opts)
 
 Test(evac_wrong, a_fork_in_the_middle)
 {
-	fork_in_the_middle((struct pagemv_evac_opts){ 0 });
-}
-
-Test(evac_wrong, a_fork_in_the_middle_with_single_moves)
-{
-	fork_in_the_middle(
-		(struct pagemv_evac_opts){ .single = PAGEMV_MECH_MOVE });
+	for (size_t i = 0; i < T_COUNT(modes); i++)
+		fork_in_the_middle(&modes[i]);
 }
 
 static int fork_once(struct compact *c, struct pagemv_produce *p)

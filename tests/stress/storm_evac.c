@@ -8,7 +8,8 @@
  *
  *   space  [0, PAGES): where pages are compacted to; scattered over [0, ROOM)
  *
- * PMV_SECONDS: how long each part runs (2 s); PMV_SEED.
+ * PMV_SECONDS: how long each part runs (2 s); PMV_TOTAL_SECONDS: all of them,
+ * instead; PMV_SEED.
  */
 #include <pagemv/pagemv.h>
 
@@ -91,6 +92,7 @@ static int produce(void *arg, struct pagemv_produce *p)
 	expect(s, id == k + 1 && version == s->version,
 	       "from-space is not what it was");
 	p->done_bytes = t_pages(s->at[k] + 1);
+	p->first_bytes = k ? t_pages(s->at[k - 1] + 1) : 0;
 	if ((k * 0x9e3779b97f4a7c15u ^ s->salt) >> 7 & 1) {
 		p->move_from = from;
 		return PAGEMV_PRODUCE_MOVE;
@@ -353,9 +355,11 @@ static void tear_down(struct storm *s)
 	pagemv_close(s->pv);
 }
 
+static uint64_t seconds; /* of each part */
+
 static void run_cycles(struct storm *s, uint64_t seed)
 {
-	uint64_t end = t_now_ns() + 1000000000u * t_env("PMV_SECONDS", 2);
+	uint64_t end = t_now_ns() + 1000000000u * seconds;
 	struct t_random random = t_random_make(seed);
 	struct worker workers[THREADS];
 
@@ -410,9 +414,15 @@ static const struct plan plans[] = {
 	  .opts = { .workers = 1,
 		    .run_pages = 5,
 		    .single = PAGEMV_MECH_MOVE,
+		    .around_pages = 1,
 		    .keep_bytes = 1 } },
+	{ .name = "pages around, moved out of islands, forks",
+	  .opts = { .single = PAGEMV_MECH_MOVE,
+		    .around_pages = 7,
+		    .keep_bytes = 1 },
+	  .forks = true },
 	{ .name = "long runs, forks",
-	  .opts = { .workers = 1, .run_pages = 256 },
+	  .opts = { .workers = 1, .run_pages = 256, .around_pages = 64 },
 	  .forks = true },
 	{ .name = "handler threads",
 	  .opts = { .workers = 1, .delivery = PAGEMV_DELIVERY_THREADS } },
@@ -426,7 +436,10 @@ int main(void)
 {
 	struct tap tap = { 0 };
 
-	alarm(600 * t_slow() + (unsigned int)(10 * t_env("PMV_SECONDS", 2)));
+	seconds = t_env("PMV_SECONDS", 2);
+	seconds = t_env("PMV_TOTAL_SECONDS", seconds * T_COUNT(plans)) /
+		  T_COUNT(plans);
+	alarm(600 * t_slow() + (unsigned int)(10 * seconds));
 	if (pagemv_sigbus_install() < 0)
 		t_die("pagemv_sigbus_install");
 	for (size_t i = 0; i < T_COUNT(plans); i++)

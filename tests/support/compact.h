@@ -9,7 +9,8 @@
  *   to-space    0   1   2   3   ...     page k: id k + 1, the next version
  *
  * Page k reads from 2k - 1 to 2k + 1, so that it is done with what is below
- * 2k + 1. Where all are dense, page k is page k of from-space.
+ * 2k + 1, and that nobody before it reads from 2k on. Where all are dense, page k
+ * is page k of from-space.
  */
 #ifndef TESTS_SUPPORT_COMPACT_H
 #define TESTS_SUPPORT_COMPACT_H
@@ -88,6 +89,7 @@ static inline int compact_produce(void *arg, struct pagemv_produce *p)
 	if (!c->dense && first + 1 < c->from)
 		compact_look(c, p->from, first + 1, first + 1);
 	p->done_bytes = t_pages(first + 1);
+	p->first_bytes = c->stays ? 0 : t_pages(first);
 	if (k < c->stays && first >= c->stays)
 		p->done_bytes = t_pages(c->stays);
 	if (kind == PAGEMV_PRODUCE_MOVE) {

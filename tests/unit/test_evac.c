@@ -394,11 +394,13 @@ Test(evac, what_is_gone_is_not_taken_for_scratch)
 		atomic_store(&s.evac->gone[i], i < 3 || i == 9);
 	cr_expect(pmv_evac_take(s.evac, 1, 4, &addr) == 4);
 	cr_expect(addr == (uintptr_t)s.shadow + t_pages(3));
-	cr_expect(pmv_evac_take(s.evac, 4, 8, &addr) == 0);
-	cr_expect(pmv_evac_take(s.evac, 1, 8, &addr) == 2);
-	cr_expect(addr == (uintptr_t)s.shadow + t_pages(7));
-	cr_expect(pmv_evac_take(s.evac, 1, 99, &addr) == 10);
+	cr_expect(pmv_evac_take(s.evac, 11, 99, &addr) == 0);
+	/* Two that are too few for a call are passed over. */
+	cr_expect(pmv_evac_take(s.evac, 4, 8, &addr) == 8);
 	cr_expect(addr == (uintptr_t)s.shadow + t_pages(10));
+	pmv_evac_untake(s.evac, addr + t_pages(5), 3);
+	cr_expect(pmv_evac_take(s.evac, 1, 99, &addr) == 5);
+	cr_expect(addr == (uintptr_t)s.shadow + t_pages(15));
 	cr_expect(pmv_evac_take(s.evac, 1, 8, &addr) == 0);
 	tear_down(&s);
 }
@@ -421,5 +423,55 @@ Test(evac, the_watermark_follows_the_first_gap)
 	pmv_evac_mark(s.evac, 3, 1, &marks[3]);
 	cr_expect(atomic_load(&s.evac->done) == 8);
 	cr_expect(!pmv_evac_is_complete(s.evac));
+	tear_down(&s);
+}
+
+/* ---- islands ---- */
+
+/* What a window far ahead needs alone is scratch at once, with the page that it
+ * shares with one that is there; and the watermark passes over it. */
+Test(evac, a_window_far_ahead_makes_an_island)
+{
+	struct setting s;
+	uintptr_t addr;
+
+	set_up(&s, &moves, (struct pagemv_evac_opts){ .around_pages = 8 });
+	s.c.plain = true;
+	compact_fill(&s.c, s.space);
+	cr_expect(flip(&s) == 0);
+	pagemv_populate(s.pv, s.space + t_pages(16), 1, NULL);
+	cr_expect(pmv_evac_take_island(s.evac, 9, 9, &addr) == 0);
+	cr_expect(pmv_evac_take_island(s.evac, 4, 9, &addr) == 8);
+	cr_expect(addr == (uintptr_t)s.shadow + t_pages(32));
+	cr_expect(pmv_evac_take_island(s.evac, 4, 5, &addr) == 5);
+	cr_expect(addr == (uintptr_t)s.shadow + t_pages(40));
+	/* Two were left of it, which are the watermark's. */
+	cr_expect(!s.evac->gone[45] && !s.evac->gone[46]);
+	pagemv_populate(s.pv, s.space + t_pages(24), 1, NULL);
+	cr_expect(pmv_evac_take_island(s.evac, 8, 8, &addr) == 8);
+	cr_expect(addr == (uintptr_t)s.shadow + t_pages(47));
+	pmv_evac_give_island(s.evac, addr, 8);
+	cr_expect(pagemv_evac_wait(s.evac) == 0);
+	EXPECT_RIGHT(compact_check(&s.c, s.space));
+	cr_expect(pagemv_evac_finish(s.evac) == 0);
+	tear_down(&s);
+}
+
+/* ---- costs ---- */
+
+Test(evac, moving_and_copying_are_told_apart_by_what_they_cost)
+{
+	struct setting s;
+
+	set_up(&s, &moves, (struct pagemv_evac_opts){ 0 });
+	atomic_store(&s.evac->move_call_ns, 10060);
+	atomic_store(&s.evac->copy_page_ns, 1060);
+	cr_expect(pmv_evac_moved_from(s.evac) == 11);
+	atomic_store(&s.evac->move_call_ns, 500);
+	cr_expect(pmv_evac_moved_from(s.evac) == 1);
+	tear_down(&s);
+	set_up(&s, &copies, (struct pagemv_evac_opts){ 0 });
+	if (s.evac->how == PAGEMV_EVAC_BY_COPY)
+		cr_expect(pmv_evac_moved_from(s.evac) == SIZE_MAX);
 	tear_down(&s);
 }
