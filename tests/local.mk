@@ -133,6 +133,7 @@ pmv_gates = \
 	%D%/gates/dist.sh \
 	%D%/gates/headers.sh \
 	%D%/gates/install.sh \
+	%D%/gates/kmod.sh \
 	%D%/gates/layers.sh \
 	%D%/gates/links.sh \
 	%D%/gates/man-examples.sh \
@@ -304,6 +305,11 @@ EXTRA_DIST += \
 	%D%/expected-skips.txt \
 	%D%/fuzz/corpus \
 	%D%/gates/gatelib.sh \
+	%D%/kernel/config \
+	%D%/kernel/config.debug \
+	%D%/kernel/kernel.sh \
+	%D%/kernel/source.sh \
+	%D%/kernel/static.sh \
 	%D%/lsan.supp \
 	%D%/no-criterion.sh \
 	%D%/results.sh \

@@ -74,7 +74,7 @@ both_ends() {
 # dkms CONF: what dkms reads of it by sourcing; for which kernels it builds.
 dkms() {
 	# shellcheck disable=SC2016 # for the other shell
-	bash -eu -c '. "$1"
+	kernel_source_dir=/ bash -eu -c '. "$1"
 		[ "$PACKAGE_NAME" = pagemv ] || { echo PACKAGE_NAME; exit 1; }
 		[[ $PACKAGE_VERSION =~ ^[0-9.]+$ ]] || { echo PACKAGE_VERSION; exit 1; }
 		[ "${BUILT_MODULE_NAME[0]}" = pagemv ] || { echo NAME; exit 1; }
