@@ -307,6 +307,7 @@ EXTRA_DIST += \
 	%D%/gates/gatelib.sh \
 	%D%/kernel/config \
 	%D%/kernel/config.debug \
+	%D%/kernel/config.plain \
 	%D%/kernel/kernel.sh \
 	%D%/kernel/source.sh \
 	%D%/kernel/static.sh \

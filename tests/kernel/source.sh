@@ -103,8 +103,7 @@ apply_series() {
 
 # wanted_config FORM
 wanted_config() {
-	cat "$here/config"
-	[ "$1" != debug ] || cat "$here/config.debug"
+	cat "$here/config" "$here/config.$1"
 	echo "CONFIG_LOCALVERSION=\"-pagemv-$1\""
 }
 
