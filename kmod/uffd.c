@@ -50,7 +50,11 @@ ssize_t pagemv_uffd_remap(struct userfaultfd_ctx *ctx, struct mm_struct *mm,
 		.ctx = ctx,
 		.mmap_changing = mmap_changing,
 	};
+	struct pmv_stats stats;
+	ssize_t moved;
 
-	return pmv_remap(mm, remap->dst, remap->src, remap->len, remap->mode,
-			 &uffd.guard);
+	moved = pmv_remap(mm, remap->dst, remap->src, remap->len, remap->mode,
+			  &uffd.guard, NULL, &stats);
+	pmv_account(&stats);
+	return moved;
 }

@@ -305,6 +305,7 @@ EXTRA_DIST += \
 	%D%/expected-skips.txt \
 	%D%/fuzz/corpus \
 	%D%/gates/gatelib.sh \
+	%D%/kernel/checkpatch.sh \
 	%D%/kernel/config \
 	%D%/kernel/config.debug \
 	%D%/kernel/config.plain \

@@ -119,15 +119,9 @@ applies() {
 	done
 }
 
-checkpatch() { # FILE...
-	perl "${source%/pristine}/source/scripts/checkpatch.pl" -q --no-tree \
-		--no-summary --strict --show-types "$@"
-}
-
-style() {
-	# shellcheck disable=SC2046 # names without blanks
-	(cd "$kmod" && checkpatch -f $(code . | grep '\.[ch]$') &&
-		checkpatch patches/*.patch)
+style() { # [FILE]
+	"$top_srcdir/tests/kernel/checkpatch.sh" \
+		"${source%/pristine}/source/scripts/checkpatch.pl" "$kmod" "$@"
 }
 
 passes "GPL-2.0-only, and Linux-syscall-note for the uapi" licence "$kmod"
@@ -165,6 +159,8 @@ sed 's/^BUILD_EXCLUSIVE_KERNEL=.*/BUILD_EXCLUSIVE_KERNEL=6/' \
 	"$top_builddir/kmod/dkms.conf" >planted/dkms.conf
 refuses "a dkms.conf for all kernels" takes dkms planted/dkms.conf
 if [ -n "$source" ] && [ -d "$gate_tmp/series" ]; then
+	printf 'int f(void)\n{\n    return(0);\n}\n' >planted/style.c
+	refuses "another style" style.c style "$gate_tmp/planted/style.c"
 	cp -R series wrong
 	sed 's/userfaultfd_continue/userfaultfd_planted/' \
 		series/0004-*.patch >"$(echo wrong/0004-*.patch)"

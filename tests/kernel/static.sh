@@ -2,20 +2,8 @@
 # shellcheck shell=bash
 #
 # What can be said of kmod/ without running it: sparse, all warnings of gcc,
-# checkpatch. Sourced by kernel.sh, which sets $top, $work, $tree.
-
-# style: checkpatch over the sources and the patches, nothing is let pass.
-style() {
-	local checkpatch=$tree/source/scripts/checkpatch.pl files status=0
-
-	mapfile -t files < <(cd "$top" && find kmod -name '*.[ch]' | sort)
-	[ "${#files[@]}" -gt 0 ] || { say "no files in kmod/"; return 1; }
-	(cd "$top" && perl "$checkpatch" -q --no-tree --no-summary --strict \
-		--show-types -f "${files[@]}") || status=1
-	perl "$checkpatch" -q --no-tree --no-summary --strict --show-types \
-		"$top"/kmod/patches/*.patch || status=1
-	return "$status"
-}
+# checkpatch. Sourced by kernel.sh, which sets $here, $top, $work,
+# $tree.
 
 # checked_build FORM: with sparse and W=1, as a module and as a part of the
 # kernel; a warning is an error.
@@ -43,7 +31,8 @@ static_checks() {
 	local status=0
 
 	command -v sparse >/dev/null || { say "sparse is missing"; return 1; }
-	style || { say "checkpatch has something to say"; status=1; }
+	"$here/checkpatch.sh" "$tree/source/scripts/checkpatch.pl" "$top/kmod" ||
+		{ say "checkpatch has something to say"; status=1; }
 	checked_build "$1" || { say "sparse or gcc has"; status=1; }
 	[ "$status" -ne 0 ] || say "sparse, W=1 and checkpatch: clean"
 	return "$status"
