@@ -52,12 +52,14 @@ static void *__init find(const char *name, int *missing)
 #define PMV_UPDATE_KEY(key, name, addr) \
 	static_call_update(key, (typeof(&name))(addr))
 
-#define PMV_FIND(name) do {						\
+#define PMV_FIND_ONE(name) do {						\
 	void *addr = find(__stringify(name), &missing);			\
 									\
 	if (addr)							\
 		PMV_UPDATE_KEY(PMV_KEY(name), name, addr);		\
-} while (0);
+} while (0)
+
+#define PMV_FIND(name) PMV_FIND_ONE(name);
 
 /**
  * pmv_symbols_resolve() - find all functions and variables of symbols.h

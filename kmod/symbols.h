@@ -21,7 +21,6 @@
 	X(__pmd_alloc)					\
 	X(__pte_alloc)					\
 	X(__anon_vma_prepare)				\
-	X(__put_anon_vma)				\
 	X(__split_huge_pmd)				\
 	X(PMV_SPLIT_FUNCTION)				\
 	X(pgtable_trans_huge_deposit)			\
@@ -33,7 +32,8 @@
 	X(lru_add_drain_all)				\
 	X(__mmu_notifier_invalidate_range_start)	\
 	X(__mmu_notifier_invalidate_range_end)		\
-	PMV_COMPAT_FUNCTIONS(X)
+	PMV_NOTIFIER_FUNCTIONS(X)			\
+	PMV_KEEP_FUNCTIONS(X)
 
 #ifdef MODULE
 #include <linux/static_call.h>
@@ -58,6 +58,11 @@ int pmv_symbols_resolve(void);
 #define pmv_swapper_spaces swapper_spaces
 #define pmv_huge_zero_pfn (&huge_zero_pfn)
 #define PMV_SWAP_SPACE_SHIFT SWAP_ADDRESS_SPACE_SHIFT
+
+static inline int pmv_symbols_resolve(void)
+{
+	return 0;
+}
 #endif
 
 static inline struct address_space *pmv_swap_space(swp_entry_t entry)
@@ -69,6 +74,42 @@ static inline struct address_space *pmv_swap_space(swp_entry_t entry)
 static inline bool pmv_is_huge_zero(pmd_t pmd)
 {
 	return pmd_present(pmd) && pmd_pfn(pmd) == READ_ONCE(*pmv_huge_zero_pfn);
+}
+
+/*
+ * Start and end of an invalidation, in the form that may block. What stands in
+ * the kernel's header as inline functions calls what modules are not given.
+ */
+static inline void pmv_notifier_start(struct mmu_notifier_range *range)
+{
+#ifdef MODULE
+	might_sleep();
+	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+	pmv_call(__mmu_notifier_invalidate_range_start)(range);
+#else
+	mmu_notifier_invalidate_range_start(range);
+#endif
+}
+
+static inline void pmv_notifier_end(struct mmu_notifier_range *range)
+{
+#ifndef MODULE
+	mmu_notifier_invalidate_range_end(range);
+#elif defined(PMV_HAVE_NOTIFIER_ONLY_END)
+	pmv_call(__mmu_notifier_invalidate_range_end)(range, false);
+#else
+	pmv_call(__mmu_notifier_invalidate_range_end)(range);
+#endif
+}
+
+/* A secondary TLB that shares our tables: from 6.6 on the flush includes it. */
+static inline void pmv_notifier_flush(struct mm_struct *mm, unsigned long start,
+				      unsigned long end)
+{
+#ifdef PMV_HAVE_NOTIFIER_RANGE
+	if (mm_has_notifiers(mm))
+		pmv_call(__mmu_notifier_invalidate_range)(mm, start, end);
+#endif
 }
 
 #endif /* PMV_SYMBOLS_H */

@@ -102,16 +102,30 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start,
 			bool freed_tables);
 #endif
 
+#ifdef VM_SHADOW_STACK
+#define PMV_VM_SHADOW_STACK VM_SHADOW_STACK
+#else
+#define PMV_VM_SHADOW_STACK 0
+#endif
+
 #ifdef PMV_HAVE_SPLIT_TO_ORDER
 #define PMV_SPLIT_FUNCTION split_huge_page_to_list_to_order
+#define PMV_SPLIT_ARGS(folio) &(folio)->page, NULL, 0
 #else
 #define PMV_SPLIT_FUNCTION split_huge_page_to_list
+#define PMV_SPLIT_ARGS(folio) &(folio)->page, NULL
 #endif
 
 #ifdef PMV_HAVE_NOTIFIER_RANGE
-#define PMV_COMPAT_FUNCTIONS(X) X(__mmu_notifier_invalidate_range)
+#define PMV_NOTIFIER_FUNCTIONS(X) X(__mmu_notifier_invalidate_range)
 #else
-#define PMV_COMPAT_FUNCTIONS(X)
+#define PMV_NOTIFIER_FUNCTIONS(X)
+#endif
+
+#if PMV_RMAP_IS_BLIND
+#define PMV_KEEP_FUNCTIONS(X) X(__put_anon_vma)
+#else
+#define PMV_KEEP_FUNCTIONS(X)
 #endif
 
 #endif /* PMV_COMPAT_H */
