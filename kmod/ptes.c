@@ -61,7 +61,7 @@ int pmv_claim(struct pmv_call *c, const struct vm_area_struct *vma, pte_t pte)
 {
 	struct page *page = pte_page(pte);
 	struct folio *folio = page_folio(page);
-	int ret;
+	int ret = 0;
 
 	if (!folio_test_anon(folio) || !PageAnonExclusive(page))
 		return -EBUSY;
@@ -72,11 +72,10 @@ int pmv_claim(struct pmv_call *c, const struct vm_area_struct *vma, pte_t pte)
 		return RUN_LARGE;
 	if (unlikely(folio_maybe_dma_pinned(folio)))
 		ret = -EBUSY;
-	else if (likely(pmv_leave(c, folio, vma)))
-		return 0;
-	else
+	else if (unlikely(!pmv_leave(c, folio, vma)))
 		ret = RUN_FULL;
-	folio_unlock(folio);
+	if (unlikely(ret))
+		folio_unlock(folio);
 	return ret;
 }
 

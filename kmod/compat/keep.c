@@ -30,13 +30,12 @@
 /**
  * struct pmv_keep - the anon_vmas that a descriptor keeps
  * @work: puts them, a grace period after it was queued
- * @lock: of what follows
  * @next: which is displaced by the next one
  * @kept: with a reference each
  */
 struct pmv_keep {
 	struct rcu_work work;
-	spinlock_t lock;
+	spinlock_t lock;	/* of next and kept */
 	unsigned int next;
 	struct anon_vma *kept[KEPT_MAX];
 };

@@ -30,8 +30,10 @@ struct pagemvio_remap {
 	__s64 moved;	/* out: bytes moved, or a negative errno */
 };
 
-/* One element of a vector; the kernel writes moved of each it reached. Those
- * it did not reach have 0. */
+/*
+ * One element of a vector; the kernel writes moved of each it reached. Those it
+ * did not reach have 0.
+ */
 struct pagemvio_range {
 	__u64 dst;
 	__u64 src;
