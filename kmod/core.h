@@ -161,8 +161,10 @@ int pmv_make_way(struct pmv_call *c, struct folio *folio, int why);
 long pmv_move_ptes(struct pmv_call *c, const struct pmv_vmas *v,
 		   pmd_t *dst_pmd, pmd_t *src_pmd, unsigned long dst,
 		   unsigned long src, unsigned long bytes);
-void pmv_lock_pair(spinlock_t *a, spinlock_t *b);
-void pmv_unlock_pair(spinlock_t *a, spinlock_t *b);
+void pmv_lock_pair(spinlock_t *a, spinlock_t *b)
+	__acquires(a) __acquires(b);
+void pmv_unlock_pair(spinlock_t *a, spinlock_t *b)
+	__releases(a) __releases(b);
 
 /* huge.c */
 bool pmv_is_huge(pmd_t pmd);

@@ -31,19 +31,27 @@ struct run {
 
 /* All callers take them by address, so no two wait for each other. */
 void pmv_lock_pair(spinlock_t *a, spinlock_t *b)
+	__acquires(a)
+	__acquires(b)
 {
 	if (a > b)
 		swap(a, b);
 	spin_lock(a);
 	if (a != b)
 		spin_lock_nested(b, SINGLE_DEPTH_NESTING);
+	else
+		__acquire(b);
 }
 
 void pmv_unlock_pair(spinlock_t *a, spinlock_t *b)
+	__releases(a)
+	__releases(b)
 {
 	spin_unlock(a);
 	if (a != b)
 		spin_unlock(b);
+	else
+		__release(b);
 }
 
 /**

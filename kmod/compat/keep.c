@@ -27,7 +27,7 @@
 
 #define KEPT_MAX 8
 
-/**
+/*
  * struct pmv_keep - the anon_vmas that a descriptor keeps
  * @work: puts them, a grace period after it was queued
  * @next: which is displaced by the next one
