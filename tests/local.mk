@@ -118,6 +118,23 @@ pmv_stress_tests = \
 	%D%/stress/storm_source \
 	%D%/stress/storm_track
 
+# Of the companion module, in the lab only: vm/local.mk.
+pmv_kmod_tests = \
+	%D%/kmod/access \
+	%D%/kmod/differential \
+	%D%/kmod/errors \
+	%D%/kmod/exchange \
+	%D%/kmod/hostile \
+	%D%/kmod/huge \
+	%D%/kmod/load \
+	%D%/kmod/mappings \
+	%D%/kmod/notifier \
+	%D%/kmod/pages \
+	%D%/kmod/shared \
+	%D%/kmod/storms \
+	%D%/kmod/swap \
+	%D%/kmod/vector
+
 # Sequences of calls, compared with a model: kept ones, and random ones.
 pmv_fuzz_tests = \
 	%D%/fuzz/random_heap \
@@ -173,6 +190,14 @@ check_LTLIBRARIES += %D%/libtest.la
 	%D%/support/ways.h
 %C%_libtest_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(LIBURING_CFLAGS)
 %C%_libtest_la_LIBADD = $(LIBURING_LIBS)
+
+check_LTLIBRARIES += %D%/libkmodtest.la
+%C%_libkmodtest_la_SOURCES = \
+	%D%/kmod/bodies.c \
+	%D%/kmod/calls.c \
+	%D%/kmod/kmod.h \
+	%D%/kmod/world.c \
+	%D%/kmod/world.h
 
 # What the unit tests share; its headers need Criterion.
 pmv_unit_lib =
@@ -245,7 +270,7 @@ EXTRA_PROGRAMS = %D%/fuzz/fuzz_heap
 
 # The libraries of every program that has no _LDADD of its own: the unit and
 # live tests.
-LDADD = $(pmv_unit_lib) %D%/libtest.la lib/libpagemv-internal.la $(CRITERION_LIBS)
+LDADD = $(pmv_unit_lib) %D%/libkmodtest.la %D%/libtest.la lib/libpagemv-internal.la $(CRITERION_LIBS)
 AM_CPPFLAGS += -iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/%D%/support
 
 # As no gate needs a sanitizer and ThreadSanitizer goes only with the stress
