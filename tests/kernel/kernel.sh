@@ -15,7 +15,8 @@ usage() {
 usage: ./dev kernel [OPTION...]
 
 Builds linux-source-6.1 with kmod/patches/ and a small configuration, and runs
-the tests of the companion in it, in the lab: built in, and as a module.
+the tests of the companion in it, in the lab: as a module, by the device that is
+built in, and by UFFDIO_REMAP.
 
   --plain           as people would run it
   --debug           with KASAN, PROVE_LOCKING, DEBUG_VM, DEBUG_ATOMIC_SLEEP and
@@ -52,21 +53,25 @@ die() {
 # shellcheck source=tests/kernel/static.sh
 . "$here/static.sh"
 
+# The three ways to the companion in one kernel: with the module, the device that
+# is built in is kept away; the others have none to load. PMV_KMOD_WAY, and what
+# the results are called.
+ways=(module:module device:device builtin:remap)
+
 # in_lab FORM WAY: the companion's tests in that kernel.
 in_lab() {
-	local form=$1 way=$2 dir=$tree/$1 name=own-$1 arguments=()
+	local form=$1 way=${2%:*} dir=$tree/$1 factor=$slow without=()
 
-	if [ "$way" = builtin ]; then
-		name+=-builtin
-	else
-		arguments=(--headers "$dir" --parameters
-			initcall_blacklist=pagemv_init)
+	if [ -z "$factor" ]; then
+		factor=2
+		[ "$form" != debug ] || factor=6
 	fi
-	PMV_KMOD_WAY=$way "$top/tests/vm/lab.sh" --as "$name" \
-		--kernel "$dir/arch/x86/boot/bzImage" \
+	[ "$way" != module ] ||
+		without=(--parameters initcall_blacklist=pagemv_init)
+	PMV_KMOD_WAY=$way "$top/tests/vm/lab.sh" --as "own-$form-${2#*:}" \
+		--kernel "$dir/arch/x86/boot/bzImage" --headers "$dir" \
 		--modules "$dir/root/lib/modules/$(cat "$dir/release")" \
-		--jobs 1 --slow "${slow:-$([ "$form" = debug ] && echo 6 ||
-			echo 2)}" "${arguments[@]}" "${scenarios[@]}"
+		--jobs 1 --slow "$factor" "${without[@]}" "${scenarios[@]}"
 }
 
 forms=() scenarios=() jobs=$(nproc) slow='' run=1 check=''
@@ -112,8 +117,8 @@ exec 8>&-
 [ -n "$run" ] || exit 0
 status=0
 for form in "${forms[@]}"; do
-	for way in builtin module; do
-		say "$form: the companion as $way"
+	for way in "${ways[@]}"; do
+		say "$form, ${way#*:}"
 		in_lab "$form" "$way" || status=1
 	done
 done
