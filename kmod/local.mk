@@ -9,14 +9,27 @@ pmv_kmod_sources = \
 	%D%/Kconfig \
 	%D%/Makefile \
 	%D%/compat/compat.h \
+	%D%/compat/keep.c \
+	%D%/compat/keep.h \
 	%D%/compat/probe.sh \
+	%D%/core.h \
+	%D%/exchange.c \
+	%D%/huge.c \
 	%D%/pagemv_main.c \
+	%D%/ptes.c \
+	%D%/remap.c \
+	%D%/swap.c \
 	%D%/symbols.c \
 	%D%/symbols.h \
 	%D%/uapi/linux/pagemv.h \
-	%D%/uffd.c
+	%D%/uffd.c \
+	%D%/vector.c
 
 EXTRA_DIST += $(pmv_kmod_sources) \
+	%D%/test/Kbuild \
+	%D%/test/Makefile \
+	%D%/test/notifier.c \
+	%D%/test/notifier.h \
 	%D%/60-pagemv.rules \
 	%D%/patches/0002-mm-build-pagemv.patch \
 	%D%/patches/0003-mm-rmap-look-again.patch \

@@ -52,6 +52,8 @@ extern unsigned long *pmv_huge_zero_pfn;
 
 int pmv_symbols_resolve(void);
 #else
+#include <asm/tlbflush.h>
+
 #include "../swap.h"
 
 #define pmv_call(name) name

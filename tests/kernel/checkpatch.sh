@@ -9,9 +9,10 @@
 set -u
 
 # Where checkpatch misreads: calls of what a macro names look like parentheses
-# around an argument; and symbols.[ch] are lists of names as macros, which are
-# neither expressions nor statements.
-everywhere=UNNECESSARY_PARENTHESES
+# around an argument; the lines of kernel-doc are not seen as comments; and
+# symbols.[ch] are lists of names as macros, which are neither expressions nor
+# statements.
+everywhere=UNNECESSARY_PARENTHESES,UNCOMMENTED_DEFINITION
 lists=$everywhere,COMPLEX_MACRO,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE
 lists=$lists,TRAILING_SEMICOLON,SPACING
 # What compat/ is for.
