@@ -2,8 +2,7 @@
 # shellcheck shell=bash
 #
 # What can be said of kmod/ without running it: sparse, all warnings of gcc,
-# checkpatch. Sourced by kernel.sh, which sets $here, $top, $work,
-# $tree.
+# checkpatch, dkms. Sourced by kernel.sh, which sets $here, $top, $work, $tree.
 
 # checked_build FORM: with sparse and W=1, as a module and as a part of the
 # kernel; a warning is an error.
@@ -27,6 +26,29 @@ checked_build() {
 		"$work/check.log" >&2
 }
 
+# dkms_build FORM: as dkms does it, in directories of our own.
+dkms_build() {
+	local conf=$top/build/kmod/dkms.conf name where version
+
+	if ! command -v dkms >/dev/null || [ ! -e "$conf" ]; then
+		say "dkms: not there, not tried"
+		return 0
+	fi
+	version=$(sed -nE 's/^PACKAGE_VERSION="(.*)"/\1/p' "$conf")
+	name=pagemv-$version
+	mkdir -p "$work/src" "$work/dkms"
+	cp -r "$top/kmod" "$work/src/$name" && cp "$conf" "$work/src/$name/"
+	where=(--dkmstree "$work/dkms" --sourcetree "$work/src")
+	dkms add "${where[@]}" "pagemv/$version" >"$work/check.log" 2>&1 &&
+		dkms build "${where[@]}" -m pagemv -v "$version" \
+			-k "$(cat "$tree/$1/release")" -a x86_64 \
+			--kernelsourcedir "$tree/$1" --no-depmod \
+			>>"$work/check.log" 2>&1 || {
+		tail -n 20 "$work/check.log" >&2
+		return 1
+	}
+}
+
 static_checks() {
 	local status=0
 
@@ -34,6 +56,7 @@ static_checks() {
 	"$here/checkpatch.sh" "$tree/source/scripts/checkpatch.pl" "$top/kmod" ||
 		{ say "checkpatch has something to say"; status=1; }
 	checked_build "$1" || { say "sparse or gcc has"; status=1; }
+	dkms_build "$1" || { say "dkms cannot build it"; status=1; }
 	[ "$status" -ne 0 ] || say "sparse, W=1 and checkpatch: clean"
 	return "$status"
 }
