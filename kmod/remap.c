@@ -1,4 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moving pages of private anonymous memory from one address to another of the
+ * same process: the page itself goes, nothing is copied. This file has what all
+ * forms of it share; ptes.c moves small pages, huge.c huge ones, swap.c what is
+ * swapped out, vector.c many ranges, exchange.c two ranges for each other.
+ *
+ * Locks, in this order
+ *
+ *   mmap_lock, for reading. Keeps the mappings, their anon_vmas and all page
+ *     tables; shuts out fork, munmap, mremap, mprotect and khugepaged. Dropped
+ *     between two runs when somebody waits for it, and all is looked up again.
+ *   MMU notifiers are told, in the form that may sleep, of all that is left of a
+ *     range before its first entry is touched, and of the end after the flush.
+ *   The anon_vma of src (its root), for writing.
+ *   The locks of the two page tables, the one at the lower address first.
+ *   Folio locks, tried only. When a try fails everything above but mmap_lock is
+ *     dropped, what was moved is finished, the lock is waited for without any
+ *     other being held, and the run begins again.
+ *
+ * Elsewhere a folio lock comes before the anon_vma's; who tries only can take
+ * them in any order. Folios that a vector holds (below) are locked while anon_vma
+ * locks are waited for: that is the usual order. They are unlocked before anything
+ * waits for a folio, so two calls never wait for each other.
+ *
+ * What is looked at again
+ *
+ * An entry of a page is read, judged and taken out under both page table locks
+ * at once, so there is nothing to compare afterwards. Three things cannot be
+ * known then. A pin: gup_fast() takes no lock. It takes its reference, and then
+ * looks whether the entry is still there; we take the entry out, and then look
+ * for pins, with full barriers between on both sides. One of the two sees the
+ * other. If it is us, the page goes back to where it was and is -EBUSY. A swap
+ * entry's folio is found without locks: it is locked, asked whether it still is
+ * that entry's, and the entry is compared under the locks. An entry of the upper
+ * level that is not a table may change at any time: it is judged under its lock.
+ *
+ * Walkers of the reverse mapping
+ *
+ * Most hold the folio's lock, as we do. folio_referenced() and its like do not:
+ * they come over the anon_vma that folio->mapping names, whose lock we hold for
+ * writing until the folio is where it goes. A walker that has read folio->mapping
+ * before us and locks after us finds the mapping changed (Linux 6.8 and later
+ * look again, and a kernel with this built in; compat/keep.c for 6.1 to 6.7). One
+ * that comes over the new anon_vma waits for the lock of dst's table.
+ *
+ * Translations that are left over
+ *
+ * A single range, and an exchange: entries are taken out, the TLBs flushed, and
+ * only then do the pages show at dst, all under the locks. Once somebody can see
+ * a page at dst, nobody reaches it at src. Nothing can free a page in between:
+ * its entry is nowhere, and the lock that would be needed to remove it is ours.
+ *
+ * A vector has one flush for all: pages show at dst first, and some processor
+ * may still use the old translation until the call ends (pmv_release()). Stores
+ * through it are not lost, they go to the page. For that time its folio is
+ *   - referenced: MADV_DONTNEED of dst cannot free it;
+ *   - locked: not swapped out, migrated, merged or moved on. All of these would
+ *     take it for unreachable after flushing dst;
+ * and the process is counted in tlb_flush_pending: MADV_FREE, UFFDIO_WRITEPROTECT
+ * and whatever else gathers flushes under mmap_lock flush everything then, also
+ * src. What needs mmap_lock for writing waits, and we flush before we drop it.
+ * At most PMV_HOLD_MAX folios; then there is a flush in between.
+ *
+ * Progress
+ *
+ * A round that moves nothing has lost a race (-EAGAIN) or cleared something away
+ * (0). From the 17th on it sleeps with no lock held, and after the 256th in a row
+ * the range ends with EAGAIN. A count is given only for what is at dst.
+ */
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/sched/signal.h>
