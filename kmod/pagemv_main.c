@@ -66,6 +66,18 @@ void pmv_account(const struct pmv_stats *stats)
 	add(&totals.flushes, stats->flushes);
 }
 
+/*
+ * What a call is about, in the order in which userfaultfd looks. A descriptor of
+ * somebody else's is refused first.
+ */
+static int check(const struct descriptor *d, u64 dst, u64 src, u64 len)
+{
+	if (d->mm != current->mm)
+		return -EINVAL;
+	return pmv_check_range(d->mm, dst, len) ?:
+	       pmv_check_range(d->mm, src, len);
+}
+
 /* A structure that begins with its size, of which @least is indispensable. */
 static int get_sized(void *to, size_t known, size_t least,
 		     const void __user *arg, u32 *size)
@@ -127,8 +139,7 @@ static long remap(struct descriptor *d, struct pagemvio_remap __user *arg)
 
 	if (copy_from_user(&remap, arg, offsetof(struct pagemvio_remap, moved)))
 		return -EFAULT;
-	ret = pmv_check_range(d->mm, remap.dst, remap.len) ?:
-	      pmv_check_range(d->mm, remap.src, remap.len);
+	ret = check(d, remap.dst, remap.src, remap.len);
 	if (ret)
 		goto out;
 	ret = -EINVAL;
@@ -190,14 +201,15 @@ static long remapv(struct descriptor *d, struct pagemvio_remapv __user *arg)
 
 	if (ret)
 		return ret;
-	if (v.flags & ~PAGEMVIO_REMAPV_STOP || v.mode & ~MODES || v.pad ||
-	    !v.count || v.count > PAGEMVIO_REMAPV_MAX ||
-	    v.ranges % __alignof__(*ranges))
-		return -EINVAL;
 	v.moved = 0;
 	v.flushes = 0;
 	if (put_user(v.moved, &arg->moved) || put_user(v.flushes, &arg->flushes))
 		return -EFAULT;
+	if (d->mm != current->mm || v.pad || v.mode & ~MODES ||
+	    v.flags & ~PAGEMVIO_REMAPV_STOP ||
+	    v.ranges % __alignof__(*ranges) ||
+	    !v.count || v.count > PAGEMVIO_REMAPV_MAX)
+		return -EINVAL;
 	ranges = vmemdup_user(u64_to_user_ptr(v.ranges),
 			      array_size(v.count, sizeof(*ranges)));
 	if (IS_ERR(ranges))
@@ -218,8 +230,7 @@ static long exchange(struct descriptor *d, struct pagemvio_exchange __user *arg)
 
 	if (ret)
 		return ret;
-	ret = pmv_check_range(d->mm, x.a, x.len) ?:
-	      pmv_check_range(d->mm, x.b, x.len);
+	ret = check(d, x.a, x.b, x.len);
 	if (!ret && (x.flags || max(x.a, x.b) - min(x.a, x.b) < x.len))
 		ret = -EINVAL;
 	if (ret)
@@ -238,12 +249,9 @@ static long pagemv_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct descriptor *d = file->private_data;
 	void __user *user = (void __user *)arg;
 
-	if (d->mm != current->mm)
-		return -EINVAL;
-
 	switch (cmd) {
 	case PAGEMVIO_INFO:
-		return info(user);
+		return d->mm == current->mm ? info(user) : -EINVAL;
 	case PAGEMVIO_REMAP:
 		return remap(d, user);
 	case PAGEMVIO_REMAPV:

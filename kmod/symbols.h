@@ -86,7 +86,6 @@ static inline void pmv_notifier_start(struct mmu_notifier_range *range)
 {
 #ifdef MODULE
 	might_sleep();
-	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
 	pmv_call(__mmu_notifier_invalidate_range_start)(range);
 #else
 	mmu_notifier_invalidate_range_start(range);

@@ -83,6 +83,7 @@ static inline pmd_t pmv_pmd_mkwrite(pmd_t pmd)
 #endif
 }
 
+/* In the form that may block, from the start to the end. */
 static inline void pmv_notifier_init(struct mmu_notifier_range *range,
 				     struct mm_struct *mm,
 				     unsigned long start, unsigned long end)
@@ -93,6 +94,7 @@ static inline void pmv_notifier_init(struct mmu_notifier_range *range,
 #else
 	mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, mm, start, end);
 #endif
+	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
 }
 
 /* x86 hides it from modules. */
