@@ -298,6 +298,7 @@ static const struct file_operations pagemv_fops = {
 	.open = pagemv_open,
 	.release = pagemv_release,
 	.unlocked_ioctl = pagemv_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
 
