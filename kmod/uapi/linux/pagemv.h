@@ -44,7 +44,10 @@ struct pagemvio_range {
 /*
  * Ranges are done in their order; one that fails does not stop the others
  * unless STOP is set. Returns 0 if all moved whole, else EAGAIN, or the errno
- * of the first that failed where nothing at all moved.
+ * of the first that failed where nothing at all moved. There is one flush of the
+ * TLB for all: until the call returns, a thread that has used an address of src
+ * may still reach a page there that others see at dst already. (After REMAP and
+ * EXCHANGE nobody does who sees it at its new place.)
  */
 #define PAGEMVIO_REMAPV_STOP	((__u32)1 << 0)	/* end at the first failure */
 #define PAGEMVIO_REMAPV_MAX	4096		/* ranges a call */
