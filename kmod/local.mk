@@ -31,6 +31,7 @@ EXTRA_DIST += $(pmv_kmod_sources) \
 	%D%/test/notifier.c \
 	%D%/test/notifier.h \
 	%D%/60-pagemv.rules \
+	%D%/README.md \
 	%D%/patches/0002-mm-build-pagemv.patch \
 	%D%/patches/0003-mm-rmap-look-again.patch \
 	%D%/patches/0004-userfaultfd-UFFDIO_REMAP.patch \
