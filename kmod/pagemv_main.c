@@ -336,4 +336,7 @@ module_exit(pagemv_exit);
 MODULE_DESCRIPTION("Moving the pages of private anonymous memory");
 MODULE_AUTHOR("The libpagemv maintainers");
 MODULE_LICENSE("GPL");
+#ifdef MODULE
+/* Built in, it would make an entry in /sys/module, and no module could load. */
 MODULE_VERSION("1");
+#endif
