@@ -309,10 +309,24 @@ static struct miscdevice pagemv_device = {
 	.fops = &pagemv_fops,
 };
 
+static bool enabled __initdata = true;
+
+#ifndef MODULE
+/* pagemv=off: no device, so that there can be that of the module instead. */
+static int __init pagemv_setup(char *arg)
+{
+	return kstrtobool(arg, &enabled);
+}
+early_param("pagemv", pagemv_setup);
+#endif
+
 static int __init pagemv_init(void)
 {
-	int ret = pmv_symbols_resolve();
+	int ret;
 
+	if (!enabled)
+		return 0;
+	ret = pmv_symbols_resolve();
 	if (ret)
 		return ret;
 	ret = pmv_keep_init();

@@ -67,7 +67,7 @@ in_lab() {
 		[ "$form" != debug ] || factor=6
 	fi
 	[ "$way" != module ] ||
-		without=(--parameters initcall_blacklist=pagemv_init)
+		without=(--parameters pagemv=off)
 	PMV_KMOD_WAY=$way "$top/tests/vm/lab.sh" --as "own-$form-${2#*:}" \
 		--kernel "$dir/arch/x86/boot/bzImage" --headers "$dir" \
 		--modules "$dir/root/lib/modules/$(cat "$dir/release")" \
