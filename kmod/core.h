@@ -157,6 +157,7 @@ enum {
 };
 
 int pmv_claim(struct pmv_call *c, const struct vm_area_struct *vma, pte_t pte);
+int pmv_stopped_at(unsigned int i, pte_t pte, int why, struct folio **folio);
 int pmv_make_way(struct pmv_call *c, struct folio *folio, int why);
 long pmv_move_ptes(struct pmv_call *c, const struct pmv_vmas *v,
 		   pmd_t *dst_pmd, pmd_t *src_pmd, unsigned long dst,
@@ -231,6 +232,17 @@ static inline void pmv_rehome(struct folio *folio, struct vm_area_struct *vma,
 	smp_wmb(); /* pairs with the walker's down_read() of the new anon_vma */
 	WRITE_ONCE(folio->mapping,
 		   (void *)vma->anon_vma + PAGE_MAPPING_ANON);
+}
+
+/* It is where it goes: unlocked now, or where one flush is for all, after that. */
+static inline void pmv_let_go(struct pmv_call *c, struct folio *folio)
+{
+	if (!c->held) {
+		folio_unlock(folio);
+		return;
+	}
+	folio_get(folio);
+	c->held[c->nr_held++] = folio;
 }
 
 /* userfaultfd_wp() does not take a const one everywhere. */

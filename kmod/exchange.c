@@ -53,12 +53,10 @@ static void unclaim(pte_t pte)
 		folio_unlock(page_folio(pte_page(pte)));
 }
 
-/* 0: entry @i can be taken out to go to @to; as pmv_claim() otherwise. */
-static int claim(struct pmv_call *c, struct side *s, unsigned int i,
+/* 0: entry @i, which is @pte, can be taken out to go to @to; as pmv_claim() otherwise. */
+static int claim(struct pmv_call *c, struct side *s, unsigned int i, pte_t pte,
 		 const struct vm_area_struct *to)
 {
-	pte_t pte = ptep_get(s->pte + i);
-
 	if (pte_none(pte))
 		return 0;
 	if (is_page(pte))
@@ -71,35 +69,20 @@ static int claim(struct pmv_call *c, struct side *s, unsigned int i,
 		0 : -EAGAIN;
 }
 
-/* Of the first entry the folio is kept, as pmv_make_way() wants it. */
-static int stopped_at(struct pair *p, struct side *s, unsigned int i, int why)
-{
-	struct folio *folio;
-
-	if (why != RUN_LOCKED && why != RUN_LARGE)
-		return why;
-	folio = page_folio(pte_page(ptep_get(s->pte + i)));
-	if (!i) {
-		folio_get(folio);
-		p->folio = folio;
-	} else if (why == RUN_LARGE) {
-		folio_unlock(folio);
-	}
-	return why;
-}
-
 static int claim_both(struct pmv_call *c, struct pair *p, unsigned int i)
 {
-	int why = claim(c, &p->a, i, p->b.vma);
+	pte_t a = ptep_get(p->a.pte + i);
+	pte_t b = ptep_get(p->b.pte + i);
+	int why = claim(c, &p->a, i, a, p->b.vma);
 
 	if (why)
-		return stopped_at(p, &p->a, i, why);
-	why = claim(c, &p->b, i, p->a.vma);
+		return pmv_stopped_at(i, a, why, &p->folio);
+	why = claim(c, &p->b, i, b, p->a.vma);
 	if (why) {
-		why = stopped_at(p, &p->b, i, why);
-		unclaim(ptep_get(p->a.pte + i));
+		unclaim(a);
+		return pmv_stopped_at(i, b, why, &p->folio);
 	}
-	return why;
+	return 0;
 }
 
 static void take_out(struct pmv_call *c, struct side *s, unsigned int i)

@@ -94,16 +94,6 @@ static pmd_t moved_pmd(const struct vm_area_struct *dst, pmd_t old)
 	return pmd_uffd_wp(pmd) ? pmd : pmv_pmd_mkwrite(pmd);
 }
 
-static void let_go(struct pmv_call *c, struct folio *folio)
-{
-	if (!c->held) {
-		folio_unlock(folio);
-		return;
-	}
-	folio_get(folio);
-	c->held[c->nr_held++] = folio;
-}
-
 /* Both sides of an exchange have a table to be split into, and keep it. */
 static void set_moved(struct pmv_call *c, struct huge *h)
 {
@@ -123,7 +113,7 @@ static void put_in(struct pmv_call *c, struct huge *h)
 	table = pmv_call(pgtable_trans_huge_withdraw)(mm, h->src_pmd);
 	pmv_call(pgtable_trans_huge_deposit)(mm, h->dst_pmd, table);
 	if (h->folio)
-		let_go(c, h->folio);
+		pmv_let_go(c, h->folio);
 }
 
 /* Under both locks: 0, HUGE_* or an errno. */

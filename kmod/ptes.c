@@ -87,19 +87,28 @@ int pmv_claim(struct pmv_call *c, const struct vm_area_struct *vma, pte_t pte)
 	return ret;
 }
 
-/* RUN_LOCKED or RUN_LARGE at entry @i: it is dealt with if it is the first. */
-static int stopped_at(struct run *r, unsigned int i, pte_t pte, int why)
+/**
+ * pmv_stopped_at() - a run ends, at an entry that pmv_claim() refused
+ * @i: which one of the run
+ * @pte: the entry
+ * @why: what pmv_claim() returned
+ * @folio: if it is the first one, for pmv_make_way(): referenced, and for
+ * RUN_LARGE still locked
+ *
+ * Return: @why.
+ */
+int pmv_stopped_at(unsigned int i, pte_t pte, int why, struct folio **folio)
 {
-	struct folio *folio;
+	struct folio *mine;
 
 	if (why != RUN_LOCKED && why != RUN_LARGE)
 		return why;
-	folio = page_folio(pte_page(pte));
+	mine = page_folio(pte_page(pte));
 	if (!i) {
-		folio_get(folio);
-		r->folio = folio;
+		folio_get(mine);
+		*folio = mine;
 	} else if (why == RUN_LARGE) {
-		folio_unlock(folio);
+		folio_unlock(mine);
 	}
 	return why;
 }
@@ -128,7 +137,7 @@ static unsigned int take_out(struct pmv_call *c, struct run *r, int *why)
 		else if (!is_zero_pfn(pte_pfn(pte)))
 			*why = -EBUSY;
 		if (unlikely(*why)) {
-			*why = stopped_at(r, i, pte, *why);
+			*why = pmv_stopped_at(i, pte, *why, &r->folio);
 			break;
 		}
 		c->old[i] = pte;
@@ -154,17 +163,6 @@ static void put_back(struct pmv_call *c, struct run *r, unsigned int i,
 		if (!pte_special(pte))
 			folio_unlock(page_folio(pte_page(pte)));
 	}
-}
-
-/* Its lock is kept where the flush comes later, with a reference: see remap.c. */
-static inline void let_go(struct pmv_call *c, struct folio *folio)
-{
-	if (!c->held) {
-		folio_unlock(folio);
-		return;
-	}
-	folio_get(folio);
-	c->held[c->nr_held++] = folio;
 }
 
 /*
@@ -199,7 +197,7 @@ static unsigned int put_in(struct pmv_call *c, struct run *r,
 		}
 		pmv_rehome(folio, vma, addr);
 		set_pte_at(c->mm, addr, r->dst_pte + i, pmv_moved_pte(vma, old));
-		let_go(c, folio);
+		pmv_let_go(c, folio);
 	}
 	c->stats.holes += holes;
 	c->stats.pages += i - holes;
