@@ -112,7 +112,7 @@ pmd_t *pmv_alloc_pmd(struct mm_struct *mm, unsigned long addr)
 	p4d_t *p4d;
 	pud_t *pud;
 
-	if (pgd_none(*pgd) && pmv_call(__p4d_alloc)(mm, pgd, addr))
+	if (pgd_none(*pgd) && pmv_p4d_alloc(mm, pgd, addr))
 		return NULL;
 	p4d = p4d_offset(pgd, addr);
 	if (p4d_none(*p4d) && pmv_call(__pud_alloc)(mm, p4d, addr))

@@ -15,8 +15,15 @@
 
 #include "compat/compat.h"
 
+/* With four levels of page tables it does nothing, and is inline. */
+#ifdef __PAGETABLE_P4D_FOLDED
+#define PMV_P4D_FUNCTIONS(X)
+#else
+#define PMV_P4D_FUNCTIONS(X) X(__p4d_alloc)
+#endif
+
 #define PMV_FUNCTIONS(X)				\
-	X(__p4d_alloc)					\
+	PMV_P4D_FUNCTIONS(X)				\
 	X(__pud_alloc)					\
 	X(__pmd_alloc)					\
 	X(__pte_alloc)					\
@@ -66,6 +73,16 @@ static inline int pmv_symbols_resolve(void)
 	return 0;
 }
 #endif
+
+static inline int pmv_p4d_alloc(struct mm_struct *mm, pgd_t *pgd,
+				unsigned long addr)
+{
+#ifdef __PAGETABLE_P4D_FOLDED
+	return 0;
+#else
+	return pmv_call(__p4d_alloc)(mm, pgd, addr);
+#endif
+}
 
 static inline struct address_space *pmv_swap_space(swp_entry_t entry)
 {
