@@ -58,6 +58,27 @@ AC_LINK_IFELSE([AC_LANG_PROGRAM()],
 CFLAGS=$pmv_save_CFLAGS
 ])
 
+# PMV_ARG_KMOD
+# The module is not for the machine that builds alone: KDIR names the headers of
+# any kernel that it supports.
+AC_DEFUN([PMV_ARG_KMOD], [
+AC_ARG_ENABLE([kmod],
+	[AS_HELP_STRING([--enable-kmod],
+		[build the companion module for the kernel whose headers are
+		 KDIR, and install its source for DKMS])],
+	[], [enable_kmod=no])
+AC_ARG_VAR([KDIR], [headers, or a prepared tree, of the kernel for
+	--enable-kmod @<:@/lib/modules/RELEASE/build of the running one@:>@])
+AS_VAR_SET_IF([KDIR], [], [KDIR=/lib/modules/`uname -r`/build])
+pmv_kmod=$enable_kmod
+AS_IF([test "x$enable_kmod" != xno], [
+	AS_IF([test -e "$KDIR/Makefile"], [],
+		[AC_MSG_ERROR([--enable-kmod: no kernel headers in $KDIR])])
+	pmv_kmod="for $KDIR"
+])
+AM_CONDITIONAL([KMOD], [test "x$enable_kmod" != xno])
+])
+
 # PMV_ARG_LIVE_TESTS
 AC_DEFUN([PMV_ARG_LIVE_TESTS], [
 AC_ARG_ENABLE([live-tests],

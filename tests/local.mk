@@ -118,6 +118,23 @@ pmv_stress_tests = \
 	%D%/stress/storm_source \
 	%D%/stress/storm_track
 
+# Of the companion module, in the lab only: vm/local.mk.
+pmv_kmod_tests = \
+	%D%/kmod/access \
+	%D%/kmod/differential \
+	%D%/kmod/errors \
+	%D%/kmod/exchange \
+	%D%/kmod/hostile \
+	%D%/kmod/huge \
+	%D%/kmod/load \
+	%D%/kmod/mappings \
+	%D%/kmod/notifier \
+	%D%/kmod/pages \
+	%D%/kmod/shared \
+	%D%/kmod/storms \
+	%D%/kmod/swap \
+	%D%/kmod/vector
+
 # Sequences of calls, compared with a model: kept ones, and random ones.
 pmv_fuzz_tests = \
 	%D%/fuzz/random_heap \
@@ -133,6 +150,7 @@ pmv_gates = \
 	%D%/gates/dist.sh \
 	%D%/gates/headers.sh \
 	%D%/gates/install.sh \
+	%D%/gates/kmod.sh \
 	%D%/gates/layers.sh \
 	%D%/gates/links.sh \
 	%D%/gates/man-examples.sh \
@@ -172,6 +190,14 @@ check_LTLIBRARIES += %D%/libtest.la
 	%D%/support/ways.h
 %C%_libtest_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(LIBURING_CFLAGS)
 %C%_libtest_la_LIBADD = $(LIBURING_LIBS)
+
+check_LTLIBRARIES += %D%/libkmodtest.la
+%C%_libkmodtest_la_SOURCES = \
+	%D%/kmod/bodies.c \
+	%D%/kmod/calls.c \
+	%D%/kmod/kmod.h \
+	%D%/kmod/world.c \
+	%D%/kmod/world.h
 
 # What the unit tests share; its headers need Criterion.
 pmv_unit_lib =
@@ -244,7 +270,7 @@ EXTRA_PROGRAMS = %D%/fuzz/fuzz_heap
 
 # The libraries of every program that has no _LDADD of its own: the unit and
 # live tests.
-LDADD = $(pmv_unit_lib) %D%/libtest.la lib/libpagemv-internal.la $(CRITERION_LIBS)
+LDADD = $(pmv_unit_lib) %D%/libkmodtest.la %D%/libtest.la lib/libpagemv-internal.la $(CRITERION_LIBS)
 AM_CPPFLAGS += -iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/%D%/support
 
 # As no gate needs a sanitizer and ThreadSanitizer goes only with the stress
@@ -304,6 +330,13 @@ EXTRA_DIST += \
 	%D%/expected-skips.txt \
 	%D%/fuzz/corpus \
 	%D%/gates/gatelib.sh \
+	%D%/kernel/checkpatch.sh \
+	%D%/kernel/config \
+	%D%/kernel/config.debug \
+	%D%/kernel/config.plain \
+	%D%/kernel/kernel.sh \
+	%D%/kernel/source.sh \
+	%D%/kernel/static.sh \
 	%D%/lsan.supp \
 	%D%/no-criterion.sh \
 	%D%/results.sh \

@@ -32,7 +32,7 @@ pack() {
 }
 (cd "$top_srcdir" && git ls-files) >tracked
 (cd "$top_srcdir" && git ls-files --others --exclude-standard -- bench doc \
-	examples include lib m4 man tests tools) >new
+	examples include kmod lib m4 man tests tools) >new
 
 passes "make distdir" pack
 passes "all tracked files are packed" packed_all tracked packed

@@ -89,7 +89,7 @@ project_files() {
 			sed 's,^\./,,' |
 			grep -vxE -e 'Makefile(\.in)?|aclocal\.m4|libtool' \
 				-e 'config(ure|\.h(\.in)?|\.status)|stamp-h1' \
-				-e 'm4/l.*\.m4|libpagemv\.pc' \
+				-e 'm4/l.*\.m4|libpagemv\.pc|kmod/dkms\.conf' \
 				-e 'build-aux/(ar-lib|compile|config\..*)' \
 				-e 'build-aux/(depcomp|install-sh|missing)' \
 				-e 'build-aux/(ltmain|tap-driver)\.sh' \

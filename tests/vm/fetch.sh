@@ -102,10 +102,11 @@ parts() {
 		grep -oE 'linux-(binary|modules)-[0-9][^ ]*' | sort -u
 }
 
-# wanted: the modules that the scenarios name.
+# wanted: the modules that the scenarios name; those that we build are not the
+# kernel's.
 wanted() {
 	awk -F'|' '!/^ *(#|$)/ { print $4 }' "$here/scenarios.txt" |
-		tr ' ' '\n' | grep . | sort -u
+		tr ' ' '\n' | grep . | grep -v '^pagemv' | sort -u
 }
 
 # modules TREE RELEASE OUT: the modules wanted, unpacked, and for each the
@@ -202,9 +203,10 @@ fetch() {
 	echo "$stamp" >"$dir/stamp"
 }
 
-# local_kernel IMAGE [MODULES]: one of the user's own, as $cache/kernels/local.
-local_kernel() {
-	local dir=$cache/kernels/local release=
+# own_kernel NAME IMAGE [MODULES]: one of the user's own, as $cache/kernels/NAME.
+own_kernel() {
+	local dir=$cache/kernels/$1 release=
+	shift
 
 	rm -rf "$dir"
 	mkdir -p "$dir/modules" "$dir/load"

@@ -34,6 +34,9 @@ machine_of() {
 		printf '%s\n' -m 2G -machine q35,kernel-irqchip=split \
 			-device intel-iommu,intremap=off,caching-mode=on \
 			-device edu -device edu -device edu -device edu ;;
+	icount)
+		# The guest's clock counts instructions, a nanosecond each.
+		printf '%s\n' -m 2G -icount shift=0,sleep=off ;;
 	*)
 		die "scenarios.txt: no machine $1" ;;
 	esac
@@ -41,10 +44,10 @@ machine_of() {
 
 # start_guest KERNEL|ROW: runs until the guest has powered off or time is up.
 start_guest() {
-	local kernel name as machine modules parameters limit lanes programs
+	local kernel name as machine modules boot_with limit lanes programs
 	local dir guest arguments qemu try
 
-	IFS='|' read -r kernel name as machine modules parameters limit lanes \
+	IFS='|' read -r kernel name as machine modules boot_with limit lanes \
 		programs <<<"$1"
 	dir=$results/$kernel/$name
 	guest=$work/$kernel-$name
@@ -81,7 +84,7 @@ boot() {
 		-serial "file:$dir/console" -serial "file:$dir/tap" \
 		-kernel "$cache/kernels/$kernel/vmlinuz" \
 		-initrd "$guest.cpio" \
-		-append "console=ttyS0 ignore_loglevel panic=-1 tsc=reliable $parameters" \
+		-append "console=ttyS0 ignore_loglevel panic=-1 tsc=reliable $boot_with $parameters" \
 		>"$dir/qemu.log" 2>&1 </dev/null &
 	qemu=$!
 	wait "$qemu"

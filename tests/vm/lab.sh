@@ -9,6 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=$top/build
 results=$top/build-vm
+builtin=$([ "${PMV_KMOD_WAY-}" != builtin ] || echo 1) # no module then
 cache=${PMV_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libpagemv}
 
 usage() {
@@ -21,9 +22,13 @@ a version ("6.12"). Without one: bookworm and trixie-backports.
 
   --all             the whole matrix; then writes doc/kernels.md
   --quick           the two kernels and the scenarios of ./dev test
-  --scenario NAME   only this scenario (again for more)
+  --scenario NAME   only this scenario (again for more); "kmod*": all whose
+                    name begins so
   --kernel FILE     a kernel image of your own (bzImage), with
   --modules DIR     its modules, .../lib/modules/RELEASE
+  --headers DIR     its build tree or headers, for the companion module
+  --as NAME         what its results are called ("local")
+  --parameters TEXT for the command line of every kernel
   --jobs N          guests at once (default: one for each two processors, and
                     two at least)
   --slow N          multiply all time limits by N (default 1)
@@ -51,6 +56,8 @@ die() {
 . "$top/tests/results.sh"
 # shellcheck source=tests/vm/fetch.sh
 . "$here/fetch.sh"
+# shellcheck source=tests/vm/kmod.sh
+. "$here/kmod.sh"
 # shellcheck source=tests/vm/pack.sh
 . "$here/pack.sh"
 # shellcheck source=tests/vm/guest.sh
@@ -87,6 +94,7 @@ select_kernels() {
 	for word in "${names[@]}"; do
 		hit=
 		while IFS='|' read -r name suite which lanes why; do
+			[ "$suite" != own ] || continue
 			if [ "$word" = "$name" ]; then
 				hit=$name
 				break
@@ -100,9 +108,28 @@ select_kernels() {
 	done
 	[ "${#names[@]}" -eq 0 ] || return 0
 	while IFS='|' read -r name suite which lanes why; do
-		[ "$lane" != all ] && [[ $lanes != *quick* ]] ||
+		[ "$suite" != own ] || continue
+		if only_kmod; then
+			[[ $lanes != *kmod* ]] || kernels+=("$name")
+		elif [ "$lane" = all ] || [[ $lanes == *quick* ]]; then
 			kernels+=("$name")
+		fi
 	done < <(rows "$here/kernels.txt")
+}
+
+# only_kmod: is nothing asked for but scenarios of the companion module?
+only_kmod() {
+	local word
+
+	[ "${#only[@]}" -gt 0 ] || return 1
+	for word in "${only[@]}"; do
+		[[ $word == kmod* ]] || return 1
+	done
+}
+
+# is_own KERNEL: is it the one of the user's, given by --kernel?
+is_own() {
+	[ -n "$image" ] && [ "$1" = "$own" ]
 }
 
 # lanes_of KERNEL
@@ -116,14 +143,21 @@ lanes_of() {
 wants() {
 	local kernel=$1 scenario=$2 lanes=$3 word
 
+	if [[ $scenario == kmod* ]] && ! is_own "$kernel"; then
+		[[ $(lanes_of "$kernel") == *kmod* ]] || return 1
+	fi
 	if [ "${#only[@]}" -gt 0 ]; then
 		for word in "${only[@]}"; do
-			[ "$word" != "$scenario" ] || return 0
+			# shellcheck disable=SC2053 # a pattern
+			[[ $scenario != $word ]] || return 0
 		done
 		return 1
 	fi
+	[[ $scenario != kmod* || -n $headers_dir || -n $builtin ]] ||
+		! is_own "$kernel" || return 1
 	case $(lanes_of "$kernel") in
 	*bad*) [[ $lanes == *bad* ]] ;;
+	*own*) [[ $scenario == kmod* ]] ;;
 	*)
 		if [ "$lane" = quick ]; then
 			[[ $lanes == *quick* ]]
@@ -143,9 +177,9 @@ get() {
 	exec 8>"$cache/lock"
 	flock -n 8 || { say "waiting for another lab in $cache"; flock 8; }
 	for kernel; do
-		if [ "$kernel" = local ]; then
-			local_kernel "$image" "$modules_dir" || exit 2
-			had+=(local)
+		if is_own "$kernel"; then
+			own_kernel "$own" "$image" "$modules_dir" || exit 2
+			had+=("$own")
 			continue
 		fi
 		while IFS='|' read -r name suite which lanes why; do
@@ -176,6 +210,32 @@ check_tools() {
 	command -v apt-get >/dev/null || [ -n "$image" ] ||
 		die "there is no apt here to fetch kernels with: give one by" \
 			"--kernel bzImage --modules DIR"
+}
+
+# get_kmod: builds the module for those kernels of the plan whose guests have it,
+# and takes such guests out where there is none to be had.
+get_kmod() {
+	local entry kernel modules name kept=()
+	local -A state=()
+
+	exec 8>"$cache/lock"
+	flock -n 8 || { say "waiting for another lab in $cache"; flock 8; }
+	for entry in "${plan[@]}"; do
+		IFS='|' read -r kernel name _ _ modules _ <<<"$entry"
+		if needs_ours "$modules" && [ -z "${state[$kernel]-}" ]; then
+			state[$kernel]=there
+			make_kmod "$kernel" "$(rows "$here/kernels.txt" |
+				awk -F'|' -v name="$kernel" '$1 == name {
+					print $2 }')" || state[$kernel]=none
+		fi
+		if needs_ours "$modules" && [ "${state[$kernel]}" = none ]; then
+			rm -rf "${results:?}/$kernel/$name"
+		else
+			kept+=("$entry")
+		fi
+	done
+	exec 8>&-
+	plan=("${kept[@]}")
 }
 
 # plan: every guest that is wanted, "KERNEL|row of scenarios.txt", in $plan.
@@ -230,9 +290,9 @@ run_plan() {
 	clear_progress
 }
 
-image='' modules_dir='' lane=quick jobs='' slow=1 write='' names=() only=()
+image='' modules_dir='' headers_dir='' own=local parameters='' lane=quick jobs='' slow=1 write='' names=() only=()
 declare -A running=()
-missed=()
+missed=() broken=()
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -241,12 +301,16 @@ while [ $# -gt 0 ]; do
 	--write) write=only ;;
 	--list) list_all; exit 0 ;;
 	-h | --help) usage; exit 0 ;;
-	--scenario | --kernel | --modules | --jobs | --slow)
+	--scenario | --kernel | --modules | --headers | --as | --parameters | \
+		--jobs | --slow)
 		[ $# -gt 1 ] || die "$1 takes an argument"
 		case $1 in
 		--scenario) only+=("$2") ;;
 		--kernel) image=$2 ;;
 		--modules) modules_dir=$2 ;;
+		--headers) headers_dir=$(realpath "$2") ;;
+		--as) own=$2 ;;
+		--parameters) parameters=$2 ;;
 		--jobs) jobs=$2 ;;
 		--slow) slow=$2 ;;
 		esac
@@ -264,7 +328,8 @@ if [ "$write" = only ]; then
 	write_matrix
 	exit
 fi
-[ -z "$modules_dir" ] || [ -n "$image" ] || die "--modules goes with --kernel"
+[ -z "$modules_dir$headers_dir" ] || [ -n "$image" ] ||
+	die "--modules and --headers go with --kernel"
 [ -z "$image" ] || [ -r "$image" ] || die "$image: cannot be read"
 
 check_tools
@@ -273,13 +338,14 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 if [ -n "$image" ]; then
-	kernels=(local)
+	kernels=("$own")
 	lane=all
 else
 	select_kernels
 fi
 get "${kernels[@]}"
 make_plan
+get_kmod
 : >"$work/all"
 if [ "${#plan[@]}" -gt 0 ]; then
 	pack_base
@@ -289,6 +355,9 @@ fi
 [ -z "$write" ] || write_matrix
 for name in "${missed[@]}"; do
 	printf 'vm %s\tSKIP\tkernel - not to be had\n' "$name" >>"$work/all"
+done
+for name in "${broken[@]}"; do
+	printf 'vm %s\tERROR\tkmod - does not build\n' "$name" >>"$work/all"
 done
 if [ -n "${PMV_VM_RESULTS-}" ]; then
 	cp "$work/all" "$PMV_VM_RESULTS"

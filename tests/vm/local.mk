@@ -50,13 +50,15 @@ pmv_scenarios = \
 	%D%/scenarios/vfio.c
 
 if !SANITIZE
-check_PROGRAMS += %D%/confined $(pmv_scenarios)
+check_PROGRAMS += %D%/confined $(pmv_scenarios) $(pmv_kmod_tests)
 endif
 
 EXTRA_DIST += \
+	%D%/bench-companion.sh \
 	%D%/fetch.sh \
 	%D%/guest.sh \
 	%D%/init \
+	%D%/kmod.sh \
 	%D%/kernels.head \
 	%D%/kernels.txt \
 	%D%/lab.sh \

@@ -6,10 +6,12 @@
 
 # column KERNEL: a word of the table's head.
 column() {
-	local version=
+	local version='' suite=''
 
-	version=$(cat "$results/$1"/*/verdict 2>/dev/null | head -n 1 |
-		cut -d'|' -f1)
+	IFS='|' read -r version _ _ _ _ _ _ suite < <(
+		cat "$results/$1"/*/verdict 2>/dev/null | head -n 1)
+	# Of one version there are several of our own.
+	[ "$suite" != local ] || version+=-${1#own-}
 	echo "${version:-$1}"
 }
 

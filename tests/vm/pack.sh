@@ -67,7 +67,9 @@ nobody:x:65534:65534:nobody:/tmp:/bin/sh' >"$root/etc/passwd"
 	cp "$top/tests/conditions.sh" "$root/lab/tests/"
 	cp "$top/build-aux/run-test" "$root/lab/build-aux/"
 
-	mapfile -t programs < <(programs_of @unit @live @stress @vm/scenarios)
+	mapfile -t programs < <(programs_of @unit @live @stress @vm/scenarios \
+		@kmod)
+	cp "$here/bench-companion.sh" "$root/lab/tests/vm/"
 	for program in "${programs[@]}" vm/confined; do
 		add "$build/tests/$program" \
 			"$root/lab/tests/$(dirname "$program")"
@@ -89,14 +91,20 @@ pack_guest() {
 
 	mkdir -p "$root/lab/modules"
 	for module in $3; do
-		cat "$kernel/load/$module" 2>/dev/null
+		is_ours "$module" || cat "$kernel/load/$module" 2>/dev/null
 	done | awk '!seen[$0]++' >"$root/lab/modules.order"
 	while read -r file; do
 		cp "$kernel/modules/$file" "$root/lab/modules/"
 	done <"$root/lab/modules.order"
+	for module in $3; do
+		needs_ours "$module" || continue
+		cp "$(module_file "$(basename "$kernel")" "$module")" \
+			"$root/lab/modules/"
+		echo "$module.ko" >>"$root/lab/modules.order"
+	done
 	printf 'as=%s\nmachine=%s\nlimit=%s\nprograms="%s"\n' "$4" "$5" "$6" \
 		"$7" >"$root/lab/plan"
-	env | sed -nE "s/^(PMV_(SECONDS|SEED|LONG))=(.*)/export \1='\3'/p" \
+	env | sed -nE "s/^(PMV_(SECONDS|SEED|LONG|KMOD_WAY))=(.*)/export \1='\3'/p" \
 		>>"$root/lab/plan"
 	{
 		cat "$work/base.cpio"

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who may: the device is root's, a descriptor serves the process that opened it
+ * and no other. And how calls end that are interrupted: by signals, a tracer,
+ * the end of the process.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kmod.h"
+
+#define PAGES  64
+#define NOBODY 65534
+
+/* ---- who ---- */
+
+static int opens_as_nobody(void *arg)
+{
+	(void)arg;
+	if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+		return 2;
+	return open("/dev/pagemv", O_RDWR) < 0 && errno == EACCES ? 0 : 1;
+}
+
+static const char *permission(void)
+{
+	struct stat st;
+
+	if (kmod_way() != KMOD_MODULE)
+		return skip("the device is the module's");
+	MUST(stat("/dev/pagemv", &st) == 0 && S_ISCHR(st.st_mode), "no device");
+	MUST((st.st_mode & 07777) == 0600 && st.st_uid == 0, "mode %o of %d",
+	     st.st_mode & 07777, (int)st.st_uid);
+	MUST(t_in_child(opens_as_nobody, NULL) == 0, "nobody can open it");
+	return NULL;
+}
+
+/* One that was opened before rights were given up goes on to serve. */
+static const char *without_rights(void)
+{
+	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
+
+	if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+		t_die("setuid");
+	/* Such a process cannot look at itself any more, unless it may. */
+	prctl(PR_SET_DUMPABLE, 1);
+	return moves(dst, src, PAGES, 1);
+}
+
+/* The mode of the descriptor does not matter, its process does. */
+static const char *read_only(void)
+{
+	char *src = kmod_map_src(1, 1), *dst = kmod_map_dst(1);
+
+	if (kmod_way() != KMOD_MODULE)
+		return skip("the device is the module's");
+	close(kmod_fd);
+	kmod_fd = open("/dev/pagemv", O_RDONLY | O_CLOEXEC);
+	MUST(kmod_fd >= 0, "cannot be opened: %d", errno);
+	return moves(dst, src, 1, 1);
+}
+
+struct pair {
+	char *src;
+	char *dst;
+};
+
+/* With the descriptor of the parent, on the child's copy of both. */
+static int moves_by_inherited(void *arg)
+{
+	const struct pair *p = arg;
+	int64_t moved;
+	struct pagemvio_info info = { .size = sizeof(info) };
+	int r;
+
+	t_fill_range(p->src, 1, 1);
+	r = kmod_remap(p->dst, p->src, 1, 0, &moved);
+	if (r != -EINVAL || t_check_range(p->src, 1, 1) != NULL)
+		return 1;
+	if (kmod_way() == KMOD_MODULE &&
+	    (ioctl(kmod_fd, PAGEMVIO_INFO, &info) == 0 || errno != EINVAL))
+		return 2;
+	return 0;
+}
+
+static const char *after_fork(void)
+{
+	struct pair p = { kmod_map_src(PAGES, 1), kmod_map_dst(PAGES) };
+	int status = t_in_child(moves_by_inherited, &p);
+
+	MUST(status == 0, "the child: %d", status);
+	if (madvise(p.src, t_pages(PAGES), MADV_POPULATE_WRITE) != 0)
+		t_die("MADV_POPULATE_WRITE");
+	return moves(p.dst, p.src, PAGES, 1);
+}
+
+#define OTHERS_FD 200
+
+/* A descriptor that another process has opened; *pid: that process, which ends
+ * when *go is closed. */
+static int others_fd(pid_t *pid, int *go)
+{
+	int ready[2], end[2], pidfd, fd;
+	char byte = 0;
+
+	if (pipe(ready) != 0 || pipe(end) != 0)
+		t_die("pipe");
+	*pid = fork();
+	if (*pid == 0) {
+		close(end[1]);
+		if (dup2(kmod_open(), OTHERS_FD) != OTHERS_FD ||
+		    write(ready[1], &byte, 1) != 1)
+			_exit(1);
+		_exit(read(end[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	if (read(ready[0], &byte, 1) != 1)
+		t_die("a process that opens it");
+	pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);
+	fd = (int)syscall(SYS_pidfd_getfd, pidfd, OTHERS_FD, 0);
+	if (fd < 0)
+		t_die("pidfd_getfd: %d", errno);
+	*go = end[1];
+	return fd;
+}
+
+/* A descriptor whose process is there, and then has gone. */
+static const char *of_another(void)
+{
+	char *src = kmod_map_src(1, 1), *dst = kmod_map_dst(1);
+	int go, own = kmod_fd;
+	const char *what;
+	pid_t pid;
+
+	kmod_fd = others_fd(&pid, &go);
+	madvise(src, t_page(), MADV_POPULATE_WRITE);
+	what = refuses(dst, src, 1, 1, -EINVAL);
+	close(go);
+	MUST(t_wait(pid) == 0, "the other process");
+	if (what == NULL)
+		what = wrong_at("its process is gone",
+				refuses(dst, src, 1, 1, -EINVAL));
+	close(kmod_fd);
+	kmod_fd = own;
+	return what != NULL ? what : moves(dst, src, 1, 1);
+}
+
+/* ---- in the middle ---- */
+
+struct worker {
+	char *a;
+	char *b;
+	volatile bool over;
+	uint64_t calls;
+	int error;
+};
+
+/* There and back for as long as it is wanted. */
+static void *move_about(void *arg)
+{
+	struct worker *w = arg;
+	int64_t moved;
+	int r;
+
+	while (!w->over) {
+		char *from = w->calls % 2 == 0 ? w->a : w->b;
+		char *to = w->calls % 2 == 0 ? w->b : w->a;
+
+		r = kmod_remap(to, from, PAGES, 0, &moved);
+		if (r == -EAGAIN)
+			continue;
+		if (r != 0) {
+			w->error = r;
+			break;
+		}
+		w->calls++;
+	}
+	return NULL;
+}
+
+static struct worker worker(void)
+{
+	struct worker w = { .a = kmod_map_src(PAGES, 1),
+			    .b = kmod_map_dst(PAGES) };
+
+	kmod_dst(w.a, PAGES);
+	return w;
+}
+
+static volatile uint64_t signals;
+
+static void count_signal(int signo)
+{
+	(void)signo;
+	signals++;
+}
+
+static const char *signals_do_not_end_it(void)
+{
+	struct sigaction action = { .sa_handler = count_signal };
+	struct worker w = worker();
+	pthread_t thread;
+	int i;
+
+	sigaction(SIGUSR1, &action, NULL);
+	if (pthread_create(&thread, NULL, move_about, &w) != 0)
+		t_die("pthread_create");
+	for (i = 0; i < 500; i++) {
+		pthread_kill(thread, SIGUSR1);
+		usleep(500);
+	}
+	w.over = true;
+	pthread_join(thread, NULL);
+	MUST(w.error == 0, "ended with %d after %" PRIu64 " moves", w.error,
+	     w.calls);
+	MUST(signals > 0 && w.calls > 0, "%" PRIu64 " signals", signals);
+	return t_check_range(w.calls % 2 == 0 ? w.a : w.b, PAGES, 1);
+}
+
+/* A process that moves without end; it is killed. */
+static int moves_for_ever(void *arg)
+{
+	struct worker w;
+
+	(void)arg;
+	close(kmod_fd);
+	kmod_fd = kmod_open();
+	w = worker();
+	move_about(&w);
+	return 1;
+}
+
+static pid_t start(int (*body)(void *arg))
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(body(NULL));
+	if (pid < 0)
+		t_die("fork");
+	return pid;
+}
+
+static const char *killed(void)
+{
+	struct t_random random = t_random_make(3);
+	int i, status;
+	pid_t pid;
+
+	for (i = 0; i < 30; i++) {
+		pid = start(moves_for_ever);
+		usleep(1000 + (useconds_t)t_random_below(&random, 30000));
+		kill(pid, SIGKILL);
+		status = t_wait(pid);
+		MUST(status == 128 + SIGKILL, "process %d ended with %d", i,
+		     status);
+	}
+	return NULL;
+}
+
+/* Threads in calls while another of them ends the process. */
+static int exits_meanwhile(void *arg)
+{
+	struct worker w[3];
+	pthread_t thread;
+	size_t i;
+
+	(void)arg;
+	close(kmod_fd);
+	kmod_fd = kmod_open();
+	for (i = 0; i < T_COUNT(w); i++) {
+		w[i] = worker();
+		if (pthread_create(&thread, NULL, move_about, &w[i]) != 0)
+			return 1;
+	}
+	usleep(5000);
+	return 0;
+}
+
+static const char *process_ends(void)
+{
+	int i, status;
+
+	for (i = 0; i < 20; i++) {
+		status = t_wait(start(exits_meanwhile));
+		MUST(status == 0, "process %d ended with %d", i, status);
+	}
+	return NULL;
+}
+
+/* A range that takes long, with nothing in it; the answer to SIGKILL does not.
+ */
+static int moves_long(void *arg)
+{
+	const size_t size = (size_t)1 << 40;
+	char *src, *dst;
+	int64_t moved;
+
+	(void)arg;
+	close(kmod_fd);
+	kmod_fd = kmod_open();
+	src = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	dst = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (src == MAP_FAILED || dst == MAP_FAILED)
+		return 3;
+	kmod_dst(dst, size / t_page());
+	for (;;)
+		kmod_remap(dst, src, size / t_page(), KMOD_HOLES, &moved);
+}
+
+static const char *killed_in_long_range(void)
+{
+	uint64_t begin;
+	pid_t pid;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		pid = start(moves_long);
+		usleep(100000 + 50000 * (useconds_t)i);
+		begin = t_now_ns();
+		kill(pid, SIGKILL);
+		MUST(t_wait(pid) == 128 + SIGKILL, "it has ended by itself");
+		MUST(t_now_ns() - begin < 3000000000ull * t_slow(),
+		     "it took %d ms to end",
+		     (int)((t_now_ns() - begin) / 1000000));
+	}
+	return NULL;
+}
+
+/* ---- a tracer ---- */
+
+static const char *traced(void)
+{
+	pid_t pid = start(moves_for_ever);
+	int i, status;
+
+	usleep(20000);
+	for (i = 0; i < 100; i++) {
+		if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) != 0)
+			return wrong("PTRACE_SEIZE: %d", errno);
+		if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) != 0 ||
+		    waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
+			return wrong("it does not stop: %d", errno);
+		if (i % 2 == 0) {
+			/* Step into and out of a few calls. */
+			ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+			waitpid(pid, &status, 0);
+			MUST(WIFSTOPPED(status), "it has ended: %x", status);
+		}
+		if (ptrace(PTRACE_DETACH, pid, NULL, NULL) != 0)
+			return wrong("PTRACE_DETACH: %d", errno);
+		usleep(1000);
+	}
+	ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_EXITKILL);
+	kill(pid, SIGKILL);
+	status = t_wait(pid);
+	MUST(status == 128 + SIGKILL, "it has ended with %d", status);
+	return NULL;
+}
+
+int main(void)
+{
+	static const struct kmod_test tests[] = {
+		{ "EACCES: opened by nobody", permission },
+		{ "opened before rights were given up", without_rights },
+		{ "opened for reading", read_only },
+		{ "EINVAL: inherited by a child", after_fork },
+		{ "EINVAL: of another process, alive and gone", of_another },
+		{ "signals do not end a call", signals_do_not_end_it },
+		{ "killed in calls", killed },
+		{ "the process ends while threads are in calls", process_ends },
+		{ "killed in a long range", killed_in_long_range },
+		{ "stopped and continued by a tracer", traced },
+	};
+
+	return kmod_main(tests, T_COUNT(tests));
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Secondary MMUs: each range that pages leave is announced where sleeping is
+ * allowed, whole, before the first page leaves, and the announcement ends when
+ * the last one has left. Shown by a notifier that sleeps in both
+ * (kmod/test/notifier.h), while another thread looks where the pages are.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../kmod/test/notifier.h"
+#include "kmod.h"
+#include "vm/scenarios/lab.h"
+
+#define PAGES 600 /* more than a page table has */
+#define UNIT  (KMOD_HUGE / t_page())
+
+static int notifier_fd;
+static struct pagemv_notifier_record record;
+
+/* Counts what overlaps the range from now on. */
+static void watch(const char *low, size_t pages, unsigned int start_ms,
+		  unsigned int end_ms)
+{
+	struct pagemv_notifier_plan plan = {
+		.low = (uintptr_t)low,
+		.high = (uintptr_t)low + t_pages(pages),
+		.sleep_start_ms = start_ms,
+		.sleep_end_ms = end_ms,
+	};
+
+	if (notifier_fd <= 0)
+		notifier_fd = open("/dev/pagemv-notifier", O_RDWR | O_CLOEXEC);
+	if (notifier_fd < 0 ||
+	    write(notifier_fd, &plan, sizeof(plan)) != sizeof(plan))
+		t_die("/dev/pagemv-notifier: %d", errno);
+}
+
+static void look(void)
+{
+	if (read(notifier_fd, &record, sizeof(record)) != sizeof(record))
+		t_die("/dev/pagemv-notifier: %d", errno);
+}
+
+/* Is each page of the range in one that was announced? */
+static bool covered(const char *addr, size_t pages)
+{
+	uint64_t at = (uintptr_t)addr, end = at + t_pages(pages);
+	bool found = true;
+	size_t i;
+
+	while (at < end && found) {
+		found = false;
+		for (i = 0; i < record.starts && i < PAGEMV_NOTIFIER_RANGES;
+		     i++)
+			if (record.ranges[i].start <= at &&
+			    record.ranges[i].end > at) {
+				at = record.ranges[i].end;
+				found = true;
+			}
+	}
+	return found;
+}
+
+static const char *sound(void)
+{
+	look();
+	MUST(record.starts > 0, "nothing was announced");
+	MUST(record.atomics == 0, "%d announcements could not sleep",
+	     (int)record.atomics);
+	MUST(record.starts == record.ends && record.open == 0,
+	     "%d begun, %d ended", (int)record.starts, (int)record.ends);
+	MUST(record.unpaired == 0, "%d ends without a start",
+	     (int)record.unpaired);
+	return NULL;
+}
+
+static const char *covers(void)
+{
+	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
+
+	watch(src, PAGES, 0, 0);
+	RIGHT("move", moves(dst, src, PAGES, 1));
+	RIGHT("announcements", sound());
+	MUST(covered(src, PAGES), "not all of the source was announced");
+	lab_seen("announcements for a range of 600 pages", "%d",
+		 (int)record.starts);
+	return NULL;
+}
+
+/* ---- where the pages are meanwhile ---- */
+
+struct call {
+	char *dst;
+	char *src;
+	size_t pages;
+	int r;
+	volatile bool done;
+};
+
+static void *run_call(void *arg)
+{
+	struct call *c = arg;
+
+	c->r = kmod_remap(c->dst, c->src, c->pages, 0, NULL);
+	c->done = true;
+	return NULL;
+}
+
+/*
+ * While a start sleeps, what it announces is at src, every page; while an end
+ * sleeps, what was announced has left.
+ */
+static const char *looks_right(const struct call *c, unsigned int *starts,
+			       unsigned int *ends)
+{
+	size_t first, n, there;
+
+	look();
+	if (record.sleeping == 0 || record.starts == 0 ||
+	    record.starts > PAGEMV_NOTIFIER_RANGES)
+		return NULL;
+	first = (record.ranges[record.starts - 1].start - (uintptr_t)c->src) /
+		t_page();
+	n = (record.ranges[record.starts - 1].end -
+	     record.ranges[record.starts - 1].start) /
+	    t_page();
+	if (first > c->pages || first + n > c->pages)
+		return wrong("page %zu, %zu pages were announced", first, n);
+	there = t_count_present(c->src + t_pages(first), n);
+	n = record.sleeping == 1 ? n : 0;
+	first = record.sleeping;
+	look();
+	if (record.sleeping != first)
+		return NULL;
+	*(first == 1 ? starts : ends) += 1;
+	MUST(there == n, "%zu pages at src, should be %zu, in %s", there, n,
+	     first == 1 ? "start" : "end");
+	return NULL;
+}
+
+static const char *sleeps_around(char *dst, char *src, size_t pages)
+{
+	struct call c = { dst, src, pages, 1, false };
+	unsigned int starts = 0, ends = 0;
+	const char *what = NULL;
+	pthread_t thread;
+
+	watch(src, pages, 300, 300);
+	if (pthread_create(&thread, NULL, run_call, &c) != 0)
+		t_die("pthread_create");
+	while (!c.done && what == NULL)
+		what = looks_right(&c, &starts, &ends);
+	pthread_join(thread, NULL);
+	if (what != NULL)
+		return what;
+	MUST(c.r == 0, "the call: %d", c.r);
+	RIGHT("announcements", sound());
+	MUST(starts > 0 && ends > 0, "looked %u times in a start, %u in an end",
+	     starts, ends);
+	return t_check_range(dst, pages, 1);
+}
+
+static const char *around_pages(void)
+{
+	return sleeps_around(kmod_map_dst(PAGES), kmod_map_src(PAGES, 1),
+			     PAGES);
+}
+
+static const char *around_huge(void)
+{
+	char *src = t_map_at(UNIT, KMOD_HUGE, 0, true);
+	char *dst = kmod_dst(t_map_at(UNIT, KMOD_HUGE, 0, true), UNIT);
+
+	t_fill_range(src, UNIT, 1);
+	if (t_huge_bytes(src, KMOD_HUGE) == 0)
+		return skip("no huge pages here");
+	return sleeps_around(dst, src, UNIT);
+}
+
+/* A huge page that must be split, with the notifier told of the split, too. */
+static const char *around_split(void)
+{
+	char *src = t_map_at(UNIT, KMOD_HUGE, 0, true);
+	char *dst = kmod_map_dst(UNIT);
+
+	t_fill_range(src, UNIT, 1);
+	watch(src, UNIT, 5, 5);
+	RIGHT("move", moves(dst, src + t_pages(50), 100, 51));
+	RIGHT("announcements", sound());
+	MUST(covered(src + t_pages(50), 100), "not all was announced");
+	return t_check_range(src, 50, 1);
+}
+
+static const char *for_vectors(void)
+{
+	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
+	struct pagemvio_range range[20];
+	int64_t moved;
+	size_t i;
+	int r;
+
+	if (kmod_way() != KMOD_MODULE)
+		return skip("only the module can");
+	for (i = 0; i < 20; i++)
+		range[i] = (struct pagemvio_range){
+			(uintptr_t)dst + t_pages(30 * (19 - i)),
+			(uintptr_t)src + t_pages(30 * i), t_pages(3), 0
+		};
+	watch(src, PAGES, 2, 2);
+	r = kmod_remapv(range, 20, 0, 0, &moved, NULL);
+	RIGHT("call", ended(r, moved, 0, 60));
+	RIGHT("announcements", sound());
+	for (i = 0; i < 20; i++)
+		MUST(covered(src + t_pages(30 * i), 3),
+		     "range %zu was not announced", i);
+	return NULL;
+}
+
+static const char *for_exchange(void)
+{
+	char *a = kmod_map_src(PAGES, 1), *b = kmod_map_src(PAGES, 1000);
+	int64_t moved;
+	int r;
+
+	if (kmod_way() != KMOD_MODULE)
+		return skip("only the module can");
+	watch(a, PAGES, 5, 5);
+	r = kmod_exchange(a, b, PAGES, &moved);
+	RIGHT("call", ended(r, moved, 0, PAGES));
+	RIGHT("announcements", sound());
+	MUST(covered(a, PAGES), "not all of a was announced");
+	watch(b, PAGES, 5, 5);
+	r = kmod_exchange(a, b, PAGES, &moved);
+	RIGHT("call", ended(r, moved, 0, PAGES));
+	RIGHT("announcements", sound());
+	MUST(covered(b, PAGES), "not all of b was announced");
+	return t_check_range(a, PAGES, 1);
+}
+
+/* A call that fails ends what it has begun. */
+static const char *for_failures(void)
+{
+	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
+
+	t_fill(dst, 9999, 1);
+	watch(src, PAGES, 1, 1);
+	RIGHT("refusal", refuses(dst, src, PAGES, 1, -EEXIST));
+	look();
+	MUST(record.starts == record.ends && record.open == 0,
+	     "%d begun, %d ended", (int)record.starts, (int)record.ends);
+	MUST(record.atomics == 0, "not allowed to sleep");
+	return NULL;
+}
+
+int main(void)
+{
+	static const struct kmod_test tests[] = {
+		{ "all of the source is announced", covers },
+		{ "pages leave between start and end", around_pages },
+		{ "a huge page leaves between start and end", around_huge },
+		{ "a huge page is split", around_split },
+		{ "vectors", for_vectors },
+		{ "exchange: both sides", for_exchange },
+		{ "a call that fails ends its announcement", for_failures },
+	};
+	struct tap tap = { 0, 0 };
+
+	if (access("/dev/pagemv-notifier", R_OK) != 0) {
+		tap_skip(&tap, "notifier", "the test module is not loaded");
+		return tap_done(&tap);
+	}
+	kmod_run(&tap, tests, T_COUNT(tests));
+	return tap_done(&tap);
+}
