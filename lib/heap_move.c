@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "companion.h"
 #include "forks.h"
 #include "heap.h"
+#include "mover.h"
 #include "pages.h"
 #include "placement.h"
 #include "track.h"
@@ -145,6 +147,18 @@ static struct pmv_run arrived(const struct pagemv *pv,
 	return dst;
 }
 
+static struct pmv_step move_sparse(struct pagemv *pv, enum pagemv_mechanism by,
+				   const struct pmv_transfer *t, size_t off)
+{
+	uintptr_t dst = t->dst + off, src = t->src + off;
+
+	return by == PAGEMV_MECH_MOVE
+		       ? pmv_uffd_move_sparse(pv->sys, pv->uffd, dst, src,
+					      t->bytes - off)
+		       : pmv_companion_move_sparse(pv->sys, pv->companion, dst,
+						   src, t->bytes - off);
+}
+
 /*
  * All of it in one go, holes and all. What makes holes difficult elsewhere is
  * that a page at dst may be somebody else's: here dst is ours alone, and what
@@ -152,19 +166,18 @@ static struct pmv_run arrived(const struct pagemv *pv,
  */
 static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
 {
+	enum pagemv_mechanism by = pmv_mover_to(pv, pv->uffd, t->bytes);
 	struct pagemv_result *res = t->res;
 	size_t off = 0;
 
-	if (!pmv_available(pv, PAGEMV_MECH_MOVE) || pmv_faulting(pv) ||
-	    pmv_tracking(pv) || pv->quirks & PAGEMV_QUIRK_HUGE_MOVE)
+	if (by == PAGEMV_MECH_AUTO || pmv_faulting(pv) || pmv_tracking(pv) ||
+	    (by == PAGEMV_MECH_MOVE && pv->quirks & PAGEMV_QUIRK_HUGE_MOVE))
 		return 0;
 	/* A signal handler that forks returns in the child as well, where the
 	 * handle would move pages of the parent's. */
 	for (int tries = 0; off < t->bytes && tries < TRIES && pmv_alive(pv);
 	     tries++) {
-		struct pmv_step step =
-			pmv_uffd_move_sparse(pv->sys, pv->uffd, t->dst + off,
-					     t->src + off, t->bytes - off);
+		struct pmv_step step = move_sparse(pv, by, t, off);
 		struct pmv_run run = { 0 };
 
 		res->kernel_calls++;
@@ -180,9 +193,9 @@ static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
 	}
 	res->moved_bytes += off;
 	if (off)
-		res->mechanisms |= PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
+		res->mechanisms |= PAGEMV_MECH_BIT(by);
 	pmv_count(&pv->stats, PMV_CALLS, 1);
-	pmv_count(&pv->stats, PMV_BY_MECHANISM + PAGEMV_MECH_MOVE, off);
+	pmv_count(&pv->stats, PMV_BY_MECHANISM + by, off);
 	return off;
 }
 
@@ -196,8 +209,7 @@ int pmv_transfer(struct pagemv_heap *heap, struct pmv_transfer *t)
 	*t->res = (struct pagemv_result){ .left_off = t->bytes };
 	t->emptied = false;
 	if (pv) {
-		if (!t->foreign &&
-		    (!pmv_available(pv, PAGEMV_MECH_MOVE) || is_shared(pv, t)))
+		if (!t->foreign && (!pmv_can_move(pv) || is_shared(pv, t)))
 			flags = PAGEMV_MOVE_MAY_REMAP;
 		else
 			off = move_at_once(pv, t);
