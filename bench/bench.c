@@ -9,6 +9,8 @@ const struct bench bench_table[] = {
 	{ "realloc", "growing blocks, under several allocators",
 	  bench_realloc },
 	{ "malloc", "what the shim costs where it is of no use", bench_malloc },
+	{ "companion", "the companion module against UFFDIO_MOVE",
+	  bench_companion },
 	{ "gc", "a compacting collector on the library", bench_gc },
 };
 

@@ -3,7 +3,7 @@
  * The benches behind `pagemv bench NAME`. A bench is one row of the table in
  * bench.c; what several of them need stands in files of its own: about,
  * allocator, args, child, interrupt, json, neighbour, output, pair, plot,
- * program, progress, rawuffd, samples, text, thread, work.
+ * program, progress, rawuffd, samples, shootdowns, text, thread, work.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -22,6 +22,7 @@ extern const size_t bench_count;
 
 const struct bench *bench_find(const char *name);
 
+int bench_companion(int argc, char **argv);
 int bench_fault(int argc, char **argv);
 int bench_malloc(int argc, char **argv);
 int bench_gc(int argc, char **argv);

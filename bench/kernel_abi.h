@@ -54,4 +54,44 @@ struct bench_pm_scan_arg {
 #define BENCH_PAGEMAP_SCAN _IOWR('f', 16, struct bench_pm_scan_arg)
 #define BENCH_PAGE_IS_HUGE (1u << 6)
 
+/* kmod/uapi/linux/pagemv.h, of which REMAP's structure is UFFDIO_MOVE's */
+struct bench_pagemvio_range {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__s64 moved;
+};
+
+struct bench_pagemvio_remapv {
+	__u32 size;
+	__u32 flags;
+	__u64 mode;
+	__u64 ranges;
+	__u32 count;
+	__u32 pad;
+	__s64 moved;
+	__u64 flushes;
+};
+
+struct bench_pagemvio_info {
+	__u32 size;
+	__u32 version;
+	__u64 calls;
+	__u64 modes;
+	__u32 max_ranges;
+	__u32 flush_pages;
+	__u64 remap_calls;
+	__u64 pages;
+	__u64 huge_pages;
+	__u64 swap_entries;
+	__u64 holes;
+	__u64 splits;
+	__u64 retries;
+	__u64 flushes;
+};
+
+#define BENCH_PAGEMVIO_INFO   _IOWR(0xB9, 0x00, struct bench_pagemvio_info)
+#define BENCH_PAGEMVIO_REMAP  _IOWR(0xB9, 0x01, struct bench_uffdio_move)
+#define BENCH_PAGEMVIO_REMAPV _IOWR(0xB9, 0x02, struct bench_pagemvio_remapv)
+
 #endif /* BENCH_KERNEL_ABI_H */

@@ -11,6 +11,7 @@ tools_pagemv_SOURCES += \
 	%D%/args.h \
 	%D%/bench.c \
 	%D%/bench.h \
+	%D%/bench_companion.c \
 	%D%/bench_fault.c \
 	%D%/bench_gc.c \
 	%D%/bench_malloc.c \
@@ -18,6 +19,13 @@ tools_pagemv_SOURCES += \
 	%D%/bench_realloc.c \
 	%D%/child.c \
 	%D%/child.h \
+	%D%/companion_case.c \
+	%D%/companion_case.h \
+	%D%/companion_json.c \
+	%D%/companion_plot.c \
+	%D%/companion_results.c \
+	%D%/companion_results.h \
+	%D%/companion_table.c \
 	%D%/fault_area.c \
 	%D%/fault_area.h \
 	%D%/fault_case.c \
@@ -102,6 +110,8 @@ tools_pagemv_SOURCES += \
 	%D%/realloc_table.c \
 	%D%/samples.c \
 	%D%/samples.h \
+	%D%/shootdowns.c \
+	%D%/shootdowns.h \
 	%D%/text.c \
 	%D%/text.h \
 	%D%/thread.c \

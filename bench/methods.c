@@ -38,6 +38,11 @@ static const struct pagemv_move_opts copy_opts = {
 	.mechanism = PAGEMV_MECH_COPY,
 };
 
+static const struct pagemv_move_opts companion_opts = {
+	.size = sizeof(struct pagemv_move_opts),
+	.mechanism = PAGEMV_MECH_COMPANION,
+};
+
 static int one_library(const struct bench_target *target, void *dst, void *src,
 		       size_t len_bytes)
 {
@@ -104,6 +109,8 @@ static const struct method methods[BENCH_METHODS] = {
 			 &copy_opts },
 	[BENCH_RAW_COPY] = { "raw-copy", one_raw_copy, BY_RAW, PAGEMV_MECH_AUTO,
 			     NULL },
+	[BENCH_COMPANION] = { "companion", one_library, BY_LIBRARY,
+			      PAGEMV_MECH_COMPANION, &companion_opts },
 	[BENCH_MEMCPY_FRESH] = { "memcpy-fresh", one_memcpy_fresh, BARE,
 				 PAGEMV_MECH_AUTO, NULL },
 	[BENCH_MEMCPY_WARM] = { "memcpy-warm", one_memcpy_warm, BARE,

@@ -29,6 +29,7 @@ static const struct line lines[BENCH_METHODS] = {
 	{ BENCH_RAW_REMAP, "#66c9aa", "(4,4)", 2, 8 },
 	{ BENCH_COPY, "#d55e00", "solid", 2, 11 },
 	{ BENCH_RAW_COPY, "#e69f00", "(4,4)", 2, 10 },
+	{ BENCH_COMPANION, "#882255", "solid", 2, 3 },
 	{ BENCH_MEMCPY_FRESH, "#cc79a7", "(8,4)", 2, 13 },
 	{ BENCH_MEMCPY_WARM, "#b8a000", "(2,3)", 2, 12 },
 };

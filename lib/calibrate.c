@@ -11,6 +11,7 @@
 
 #include "engine.h"
 #include "internal.h"
+#include "kernel.h"
 #include "placement.h"
 #include "region.h"
 #include "uffd.h"
@@ -157,11 +158,11 @@ static int calibrate_huge(struct pagemv *pv, struct pmv_costs *costs)
 	rc = bench_begin(&b, true);
 	if (rc < 0)
 		return rc;
-	for (int m = PAGEMV_MECH_MOVE; m <= PAGEMV_MECH_REMAP; m++) {
+	for (int m = PAGEMV_MECH_MOVE; m < PAGEMV_MECH_COUNT; m++) {
 		struct pmv_cost *c = &costs->mech[m];
 		double call = c->call_ns;
 
-		if (!pmv_available(pv, m))
+		if (!pmv_available(pv, m) || m == PAGEMV_MECH_COPY)
 			continue;
 		fit(measure(&b, m, HUGE, 1), huge, measure(&b, m, SIDE, 1),
 		    SIDE / HUGE * huge, &call, &c->huge_page_ns);
@@ -199,6 +200,7 @@ int pagemv_calibrate(struct pagemv *pv)
 		&pv->costs, &costs->older, costs, memory_order_acq_rel,
 		memory_order_acquire))
 		;
+	pmv_kernel_prefer(pv);
 	errno = saved;
 	return rc;
 }

@@ -53,17 +53,49 @@ bool pmv_must_not_remap(const struct pagemv *pv, uintptr_t dst, uintptr_t src,
 		pmv_region_has(pv, src, len, PAGEMV_REGION_EVENTS));
 }
 
-/* Copying detaches pages by mremap where there is no UFFDIO_MOVE. */
+/* Copying detaches pages by mremap where nothing moves them. */
 static bool may_detach(const struct pagemv *pv, const struct pmv_request *rq)
 {
 	return !pmv_faulting(pv) || rq->flags & PAGEMV_MOVE_QUIESCENT ||
-	       pmv_available(pv, PAGEMV_MECH_MOVE) ||
+	       pmv_can_move(pv) ||
 	       !pmv_region_has(pv, rq->src, rq->len, PAGEMV_REGION_EVENTS);
+}
+
+/* To regions with events UFFDIO_MOVE and UFFDIO_COPY wait for the program's own
+ * calls: see mover_companion.c. */
+static bool must_not_carry(const struct pagemv *pv,
+			   const struct pmv_request *rq)
+{
+	return pmv_faulting(pv) &&
+	       pmv_region_has(pv, rq->dst, rq->len, PAGEMV_REGION_EVENTS);
+}
+
+/* AUTO's choice without mremap. UFFDIO_MOVE wakes those whose fault it is. */
+static enum pagemv_mechanism kept_layout(const struct pagemv *pv,
+					 const struct pmv_request *rq)
+{
+	enum pagemv_mechanism m = pmv_kept_layout(pv, rq->len);
+
+	if (m == PAGEMV_MECH_COMPANION && pmv_faulting(pv) &&
+	    pmv_region_has(pv, rq->dst, rq->len,
+			   PAGEMV_REGION_FAULTING | PAGEMV_REGION_TRACKED) &&
+	    (pv->kept_layout == PAGEMV_MECH_MOVE || must_not_carry(pv, rq)))
+		return pv->kept_layout;
+	return m;
+}
+
+/* Whether it is worth a thought that mremap may cost less. */
+static bool may_be_dearer(const struct pagemv *pv, enum pagemv_mechanism m,
+			  size_t len)
+{
+	return m == PAGEMV_MECH_COPY ||
+	       len >= PMV_REMAP_PAGES_MIN * pv->page_bytes;
 }
 
 static enum pagemv_mechanism choose(const struct pagemv *pv,
 				    const struct pmv_request *rq)
 {
+	enum pagemv_mechanism kept = kept_layout(pv, rq);
 	uint32_t candidates = PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP);
 	bool overlap = rq->dst - rq->src < rq->len ||
 		       rq->src - rq->dst < rq->len;
@@ -72,13 +104,12 @@ static enum pagemv_mechanism choose(const struct pagemv *pv,
 	if (!(rq->flags & PAGEMV_MOVE_MAY_REMAP) ||
 	    !pmv_available(pv, PAGEMV_MECH_REMAP) ||
 	    pmv_must_not_remap(pv, rq->dst, rq->src, rq->len))
-		return pv->kept_layout;
-	if (pv->kept_layout == PAGEMV_MECH_AUTO || may_part(pv, rq))
+		return kept;
+	if (kept == PAGEMV_MECH_AUTO || may_part(pv, rq))
 		return PAGEMV_MECH_REMAP;
-	if (overlap || (pv->kept_layout == PAGEMV_MECH_MOVE &&
-			rq->len < PMV_REMAP_PAGES_MIN * pv->page_bytes))
-		return pv->kept_layout;
-	candidates |= PAGEMV_MECH_BIT(pv->kept_layout);
+	if (overlap || !may_be_dearer(pv, kept, rq->len))
+		return kept;
+	candidates |= PAGEMV_MECH_BIT(kept);
 	describe(pv, rq, &shape);
 	return pmv_cheapest(
 		atomic_load_explicit(&pv->costs, memory_order_acquire),
@@ -92,7 +123,7 @@ static enum pagemv_reason choose_mover(struct pmv_job *job)
 	enum pagemv_mechanism m = rq->mechanism;
 
 	if (m == PAGEMV_MECH_AUTO)
-		m = choose(pv, rq);
+		m = job->first.made ? job->first.by : choose(pv, rq);
 	if (m == PAGEMV_MECH_AUTO)
 		return pmv_available(pv, PAGEMV_MECH_REMAP) &&
 				       !(rq->flags & PAGEMV_MOVE_MAY_REMAP)
@@ -111,15 +142,30 @@ static enum pagemv_reason choose_mover(struct pmv_job *job)
 		return pv->caps.mech[PAGEMV_MECH_REMAP].reason;
 	if (m == PAGEMV_MECH_COPY && !may_detach(pv, rq))
 		return PAGEMV_REASON_NO_MECHANISM;
+	if (m == PAGEMV_MECH_COMPANION && must_not_carry(pv, rq))
+		return PAGEMV_REASON_NO_MECHANISM;
 	job->mover = pmv_movers[m];
 	return PAGEMV_REASON_NONE;
 }
 
+/* Whether the kernel checks all of a range before a page of it moves. */
+static bool moves(const struct pmv_job *job)
+{
+	return job->mover->id == PAGEMV_MECH_MOVE ||
+	       job->mover->id == PAGEMV_MECH_COMPANION;
+}
+
+/* A quirk of UFFDIO_MOVE. */
+static bool has_quirk(const struct pmv_job *job, uint32_t quirk)
+{
+	return job->mover->id == PAGEMV_MECH_MOVE && job->pv->quirks & quirk;
+}
+
 /*
  * Overlapping ranges are moved in pieces that do not overlap, except by
- * UFFDIO_MOVE towards lower addresses, where a page has left before another
- * one arrives in its place; but not where a miscount would have to be told
- * from the page tables of both.
+ * UFFDIO_MOVE or the companion towards lower addresses, where a page has left
+ * before another one arrives in its place; but not where a miscount would have
+ * to be told from the page tables of both.
  */
 size_t pmv_chunk_bytes(const struct pmv_job *job)
 {
@@ -128,8 +174,8 @@ size_t pmv_chunk_bytes(const struct pmv_job *job)
 
 	if (up < rq->len)
 		return up;
-	if (down < rq->len && (job->mover->id != PAGEMV_MECH_MOVE ||
-			       job->pv->quirks & PAGEMV_QUIRK_MISCOUNT))
+	if (down < rq->len &&
+	    (!moves(job) || has_quirk(job, PAGEMV_QUIRK_MISCOUNT)))
 		return down;
 	return rq->len;
 }
@@ -151,32 +197,42 @@ static bool in_one_go(const struct pmv_job *job)
 	pmv_uffd_of(pv, job->rq, job->rq->dst, &same);
 	return !job->scan && same == job->rq->len &&
 	       pmv_chunk_bytes(job) == job->rq->len &&
-	       (!(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) ||
+	       (!has_quirk(job, PAGEMV_QUIRK_HUGE_MOVE) ||
 		job->rq->len <= pv->huge_bytes / 2);
 }
 
+/* Of the two, UFFDIO_MOVE alone sees what is registered. */
+static bool must_be_region(const struct pmv_job *job)
+{
+	const struct pmv_request *rq = job->rq;
+
+	return job->mover->id != PAGEMV_MECH_MOVE && !rq->staging &&
+	       !pmv_region_holds(job->pv, rq->dst, rq->len);
+}
+
 /*
- * The checks that UFFDIO_MOVE makes by itself, if it is given the whole: for
- * the other mechanisms, and where it is given a part at a time.
+ * The checks that UFFDIO_MOVE and the companion make by themselves, if they are
+ * given the whole: for the other mechanisms, and where they are given a part at
+ * a time.
  */
 static enum pagemv_reason check_ranges(struct pmv_job *job)
 {
 	const struct pmv_request *rq = job->rq;
-	bool moves = job->mover->id == PAGEMV_MECH_MOVE;
+	bool by_kernel = moves(job);
 	bool replaces = rq->flags & PAGEMV_MOVE_REPLACE;
 	bool unchecked = rq->flags & PAGEMV_MOVE_UNCHECKED;
 	enum pagemv_reason reason;
 
 	/* A hole in src, with a page in its place at dst, must not be taken
 	 * for a page that the kernel moved and did not count. */
-	job->scan = moves ? rq->flags & PAGEMV_MOVE_HOLES &&
-				    job->pv->quirks & PAGEMV_QUIRK_MISCOUNT
-			  : job->mover->needs_scan && !unchecked;
-	if (moves && !replaces && in_one_go(job))
+	job->scan = by_kernel ? rq->flags & PAGEMV_MOVE_HOLES &&
+					has_quirk(job, PAGEMV_QUIRK_MISCOUNT)
+			      : job->mover->needs_scan && !unchecked;
+	if (by_kernel && !replaces && in_one_go(job) && !must_be_region(job))
 		return PAGEMV_REASON_NONE;
 	if (!pmv_alive(job->pv))
 		return PAGEMV_REASON_FORKED;
-	if (moves || !unchecked) {
+	if (by_kernel || !unchecked) {
 		reason = pmv_check(job->pv, rq->dst, rq->src, rq->len,
 				   &job->pieces);
 		if (reason)
@@ -188,9 +244,9 @@ static enum pagemv_reason check_ranges(struct pmv_job *job)
 }
 
 /*
- * REPLACE for UFFDIO_MOVE: what is at dst goes before the first step. Later
- * it could not be told from pages that were moved and not counted. Source
- * pages in an overlap are spared.
+ * REPLACE for UFFDIO_MOVE and the companion: what is at dst goes before the
+ * first step. Later it could not be told from pages that were moved and not
+ * counted. Source pages in an overlap are spared.
  */
 static void clear_dst(struct pmv_job *job)
 {
@@ -219,8 +275,8 @@ enum pagemv_reason pmv_prepare(struct pmv_job *job)
 		reason = choose_mover(job);
 	if (!reason)
 		reason = check_ranges(job);
-	if (!reason && job->mover->id == PAGEMV_MECH_MOVE &&
-	    rq->flags & PAGEMV_MOVE_REPLACE && rq->dst != rq->src)
+	if (!reason && moves(job) && rq->flags & PAGEMV_MOVE_REPLACE &&
+	    rq->dst != rq->src)
 		clear_dst(job);
 	return reason;
 }

@@ -4,10 +4,12 @@
 #include <errno.h>
 
 #include "blank.h"
+#include "companion.h"
 #include "diagnose.h"
 #include "internal.h"
 #include "job.h"
 #include "pages.h"
+#include "region.h"
 #include "trace.h"
 #include "track.h"
 
@@ -235,43 +237,51 @@ static int move_by_steps(struct pagemv *pv, const struct pmv_request *rq,
 
 /* ---- the common case by itself ---- */
 
+/* Whether the kernel needs no help to do the whole by it: for the companion
+ * regions are looked up, and woken, and UFFDIO_MOVE has its faults. */
+static inline bool suits(const struct pagemv *pv, const struct pmv_request *rq,
+			 enum pagemv_mechanism m, int uffd)
+{
+	if (m == PAGEMV_MECH_MOVE)
+		return !(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE);
+	return m == PAGEMV_MECH_COMPANION &&
+	       (!pmv_faulting(pv) || uffd == pv->uffd) &&
+	       (rq->staging || pmv_region_holds(pv, rq->dst, rq->len));
+}
+
 /*
- * Whether one UFFDIO_MOVE by itself is what the request asks for. Then it is
+ * Whether one ioctl by itself is what the request asks for. Then it is
  * made before anything is set up: when it succeeds, and it nearly always
  * does, there is nothing to keep track of. Few calls and branches, as the
  * kernel leaves neither TLB nor branch predictor warm (measured: 70 ns for
  * the way through run() and finish(), 30 for this).
  */
 static inline bool is_simple(const struct pagemv *pv,
-			     const struct pmv_request *rq)
+			     const struct pmv_request *rq,
+			     enum pagemv_mechanism m)
 {
 	const uint32_t harmless = PAGEMV_MOVE_QUIESCENT |
 				  PAGEMV_MOVE_MAY_REMAP |
 				  PAGEMV_MOVE_UNCHECKED | PMV_MOVE_UNDISTURBED;
 	bool no_choice = !(rq->flags & PAGEMV_MOVE_MAY_REMAP) ||
 			 rq->len < PMV_REMAP_PAGES_MIN * pv->page_bytes;
-	bool wanted = rq->mechanism == PAGEMV_MECH_MOVE ||
-		      (rq->mechanism == PAGEMV_MECH_AUTO && no_choice &&
-		       pv->kept_layout == PAGEMV_MECH_MOVE);
+	bool wanted = rq->mechanism != PAGEMV_MECH_AUTO || no_choice;
 
-	return wanted && !(rq->flags & ~harmless) &&
-	       pmv_available(pv, PAGEMV_MECH_MOVE) &&
-	       rq->busy != PAGEMV_BUSY_REMAP &&
-	       !(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) &&
-	       rq->dst - rq->src >= rq->len && rq->src - rq->dst >= rq->len &&
-	       rq->len;
+	return wanted && !(rq->flags & ~harmless) && pmv_available(pv, m) &&
+	       rq->busy != PAGEMV_BUSY_REMAP && rq->dst - rq->src >= rq->len &&
+	       rq->src - rq->dst >= rq->len && rq->len;
 }
 
 static inline int all_moved(struct pagemv *pv, const struct pmv_request *rq,
-			    struct pagemv_result *res)
+			    struct pagemv_result *res, enum pagemv_mechanism by)
 {
 	result_begin(res);
 	res->moved_bytes = rq->len;
 	res->left_off = rq->len;
-	res->mechanisms = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
+	res->mechanisms = PAGEMV_MECH_BIT(by);
 	res->kernel_calls = 1;
 	pmv_count(&pv->stats, PMV_CALLS, 1);
-	pmv_count(&pv->stats, PMV_BY_MECHANISM + PAGEMV_MECH_MOVE, rq->len);
+	pmv_count(&pv->stats, PMV_BY_MECHANISM + by, rq->len);
 	if (pmv_unlikely(pmv_faulting(pv)))
 		pmv_note_moved(pv, rq, rq->dst, rq->len);
 	PMV_TRACE5(move_done, rq->dst, rq->src, rq->len, 0, 0);
@@ -282,19 +292,28 @@ static inline int engine_move(struct pagemv *pv, const struct pmv_request *rq,
 			      struct pagemv_result *res)
 {
 	struct pmv_attempt first = { .made = false };
+	enum pagemv_mechanism m = rq->mechanism;
 	size_t one_go = rq->len;
 	int uffd = pv->uffd;
 
+	if (m == PAGEMV_MECH_AUTO)
+		m = pmv_kept_layout(pv, rq->len);
 	if (pmv_unlikely(pmv_faulting(pv)))
 		uffd = pmv_uffd_of(pv, rq, rq->dst, &one_go);
-	if (pmv_likely(is_simple(pv, rq) && one_go == rq->len)) {
+	if (pmv_likely(is_simple(pv, rq, m) && suits(pv, rq, m, uffd) &&
+		       one_go == rq->len)) {
 		uint64_t begun = pmv_ticks();
 
 		first.made = true;
+		first.by = m;
 		first.step =
-			pmv_uffd_move(pv->sys, uffd, rq->dst, rq->src, rq->len);
+			m == PAGEMV_MECH_MOVE
+				? pmv_uffd_move(pv->sys, uffd, rq->dst, rq->src,
+						rq->len)
+				: pmv_companion_move(pv->sys, pv->companion,
+						     rq->dst, rq->src, rq->len);
 		if (pmv_likely(!first.step.error))
-			return all_moved(pv, rq, res);
+			return all_moved(pv, rq, res, m);
 		first.ticks = pmv_ticks() - begun;
 	}
 	return move_by_steps(pv, rq, res, &first);

@@ -11,6 +11,7 @@
 
 #include "diagnose.h"
 #include "internal.h"
+#include "mover.h"
 
 /* More than a process can have, mostly. */
 #define WORKERS_MAX 4096
@@ -180,8 +181,10 @@ static int register_space(struct pagemv_evac *e, enum pagemv_reason *reason)
 	}
 	if (rc < 0)
 		return rc;
-	e->how = pmv_available(pv, PAGEMV_MECH_MOVE) ? PAGEMV_EVAC_BY_MOVE
-						     : PAGEMV_EVAC_BY_COPY;
+	e->how = pmv_mover_to(pv, pmv_region_fd(e->region), e->page) !=
+				 PAGEMV_MECH_AUTO
+			 ? PAGEMV_EVAC_BY_MOVE
+			 : PAGEMV_EVAC_BY_COPY;
 	e->states = &e->region->states;
 	e->filler = pmv_evac_filler;
 	e->filler.arg = e;

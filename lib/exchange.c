@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Exchange by way of a staging range, a step at a time:
+ * Exchange in one call of the companion, where there is one; else, and for what
+ * that would not do, by way of a staging range, a step at a time:
  *
  *   a -> staging,  b -> a,  staging -> b
  *
@@ -10,10 +11,12 @@
  */
 #include <errno.h>
 
+#include "companion.h"
 #include "diagnose.h"
 #include "engine.h"
 #include "internal.h"
 #include "mover.h"
+#include "pages.h"
 #include "region.h"
 #include "staging.h"
 #include "track.h"
@@ -27,8 +30,10 @@ struct exchange {
 	struct pmv_request opts;
 	uintptr_t a, b;
 	size_t len;
-	size_t off;   /* where the present step is */
-	bool several; /* mappings on either side */
+	size_t off;	/* where the present step is */
+	bool several;	/* mappings on either side */
+	bool checked;	/* the mappings have been looked at */
+	size_t at_once; /* bytes that went by no staging range */
 	struct pmv_staging staging;
 	bool handed_over; /* it is the caller's now */
 	struct pagemv_result *res;
@@ -138,18 +143,26 @@ static enum pagemv_reason allowed(const struct exchange *x)
 	return pmv_request_allowed(x->pv, &rq);
 }
 
-static enum pagemv_reason check(struct exchange *x)
+static enum pagemv_reason check_arguments(const struct exchange *x)
+{
+	enum pagemv_reason reason;
+
+	if (!pmv_alive(x->pv))
+		return PAGEMV_REASON_FORKED;
+	reason = pmv_argument_reason(x->pv->page_bytes, x->a, x->b, x->len);
+	if (reason)
+		return reason;
+	return x->a - x->b < x->len || x->b - x->a < x->len
+		       ? PAGEMV_REASON_OVERLAP
+		       : PAGEMV_REASON_NONE;
+}
+
+static enum pagemv_reason check_mappings(struct exchange *x)
 {
 	struct pagemv *pv = x->pv;
 	enum pagemv_reason reason;
 
-	if (!pmv_alive(pv))
-		return PAGEMV_REASON_FORKED;
-	reason = pmv_argument_reason(pv->page_bytes, x->a, x->b, x->len);
-	if (reason)
-		return reason;
-	if (x->a - x->b < x->len || x->b - x->a < x->len)
-		return PAGEMV_REASON_OVERLAP;
+	x->checked = true;
 	reason = pmv_check(pv, x->a, x->b, x->len, &x->several);
 	if (reason)
 		return reason;
@@ -181,7 +194,8 @@ static size_t exchange_tracked(struct exchange *x, size_t off, size_t n,
 static size_t exchange_by_staging(struct exchange *x, size_t off, size_t n,
 				  enum pagemv_reason *why)
 {
-	const uint32_t move = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
+	const uint32_t move = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+			      PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION);
 	/* At the same offset in a huge page as a, so that whole ones stay
 	 * whole. */
 	size_t at = (x->a + off) & (PMV_STAGING_BYTES - 1), done;
@@ -197,29 +211,114 @@ static size_t exchange_by_staging(struct exchange *x, size_t off, size_t n,
 		       : exchange_step(x, off, n, via, why);
 	if (!x->handed_over)
 		pmv_staging_give(x->pv, &x->staging,
-				 x->res->mechanisms == move);
+				 !(x->res->mechanisms & ~move));
 	return done;
+}
+
+/* ---- in one call ---- */
+
+/*
+ * Whether the companion does it by itself: the engine has nothing to do
+ * besides. It looks at the mappings, but not at what is registered.
+ */
+static bool is_for_companion(const struct exchange *x)
+{
+	const struct pagemv *pv = x->pv;
+
+	return pmv_has(pv, PAGEMV_HAS_EXCHANGE) &&
+	       (x->opts.mechanism == PAGEMV_MECH_AUTO ||
+		x->opts.mechanism == PAGEMV_MECH_COMPANION) &&
+	       x->opts.busy != PAGEMV_BUSY_REMAP && !pmv_faulting(pv) &&
+	       !pmv_tracking(pv) && pmv_region_holds(pv, x->a, x->len) &&
+	       pmv_region_holds(pv, x->b, x->len);
+}
+
+/* How much there is before the first hole, as a hole is exchanged like a page.
+ */
+static size_t without_holes(const struct exchange *x, uintptr_t a, uintptr_t b,
+			    size_t len)
+{
+	uintptr_t side[2] = { a, b };
+
+	if (x->opts.flags & (PAGEMV_MOVE_HOLES | PAGEMV_MOVE_UNCHECKED))
+		return len;
+	for (int i = 0; i < 2; i++) {
+		struct pmv_run run = pmv_pages_run(x->pv, side[i], len);
+
+		len = run.populated && run.known ? run.bytes : 0;
+		if (!len)
+			break;
+	}
+	return len;
+}
+
+/* Exchanges what can be from off on. Returns how much has been; where it is not
+ * all, the way by the staging range finds out why, or does it. */
+static size_t exchange_at_once(struct exchange *x, size_t off)
+{
+	size_t len = without_holes(x, x->a + off, x->b + off, x->len - off);
+	size_t done = 0;
+
+	for (unsigned int idle = 0; done < len && idle < PMV_IDLE_MAX;) {
+		struct pmv_step step = pmv_companion_exchange(
+			x->pv->sys, x->pv->companion, x->a + off + done,
+			x->b + off + done, len - done);
+
+		x->res->kernel_calls++;
+		pmv_count(&x->pv->stats, PMV_CALLS, 1);
+		done += step.done;
+		if (step.error && step.error != -EAGAIN)
+			break;
+		if (step.done)
+			idle = 0;
+		else
+			pmv_back_off(x->pv->sys, idle++);
+	}
+	x->at_once += done;
+	if (done) {
+		x->res->mechanisms |= PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION);
+		/* Both ranges have been moved. */
+		pmv_count(&x->pv->stats,
+			  PMV_BY_MECHANISM + PAGEMV_MECH_COMPANION, 2 * done);
+	}
+	return done;
+}
+
+/* Before anything goes by the staging range. */
+static enum pagemv_reason prepare(struct exchange *x)
+{
+	return x->checked ? PAGEMV_REASON_NONE : check_mappings(x);
 }
 
 static enum pagemv_reason run(struct exchange *x)
 {
 	enum pagemv_reason why = PAGEMV_REASON_NONE;
+	bool by_companion = is_for_companion(x);
 	struct pagemv_result *res = x->res;
 	size_t done = 0;
 
 	while (done < x->len && !why && !x->handed_over) {
-		uintptr_t a = x->a + done, b = x->b + done;
-		size_t at = a & (PMV_STAGING_BYTES - 1);
-		size_t n = pmv_min(x->len - done, PMV_STAGING_BYTES - at);
+		uintptr_t a, b;
+		size_t at, n;
 
+		if (by_companion)
+			done += exchange_at_once(x, done);
+		if (done == x->len)
+			break;
+		why = prepare(x);
+		if (why)
+			break;
+		a = x->a + done;
+		b = x->b + done;
+		at = a & (PMV_STAGING_BYTES - 1);
+		n = pmv_min(x->len - done, PMV_STAGING_BYTES - at);
 		if (x->several)
 			n = pmv_piece(x->pv, a, b, n);
 		done += exchange_by_staging(x, done, n, &why);
 	}
 	if (res->mechanisms & PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
-		res->copied_bytes = done;
-	else
-		res->moved_bytes = done;
+		res->copied_bytes = done - x->at_once;
+	res->moved_bytes = done - res->copied_bytes;
 	res->left_bytes = x->len - done;
 	res->left_off = done;
 	return res->stray ? PAGEMV_REASON_RACED : why;
@@ -227,8 +326,10 @@ static enum pagemv_reason run(struct exchange *x)
 
 static int exchange(struct exchange *x)
 {
-	enum pagemv_reason reason = check(x);
+	enum pagemv_reason reason = check_arguments(x);
 
+	if (!reason && !is_for_companion(x))
+		reason = check_mappings(x);
 	if (reason)
 		return pmv_refuse(x->res, x->len, reason);
 	*x->res = (struct pagemv_result){ 0 };

@@ -428,6 +428,6 @@ bool pmv_shift(struct pagemv_heap *heap, uintptr_t dst, uintptr_t src,
 	       size_t bytes);
 
 /* Whether that is worth trying. */
-bool pmv_can_shift(struct pagemv_heap *heap);
+bool pmv_can_shift(struct pagemv_heap *heap, size_t bytes);
 
 #endif /* PMV_HEAP_H */

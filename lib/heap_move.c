@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "companion.h"
 #include "forks.h"
 #include "heap.h"
+#include "mover.h"
 #include "pages.h"
 #include "placement.h"
 #include "track.h"
@@ -145,10 +147,27 @@ static struct pmv_run arrived(const struct pagemv *pv,
 	return dst;
 }
 
-static bool can_at_once(const struct pagemv *pv)
+/* By what all of a range comes in one go; AUTO: by nothing. */
+static enum pagemv_mechanism at_once_by(const struct pagemv *pv, size_t bytes)
 {
-	return pmv_available(pv, PAGEMV_MECH_MOVE) && !pmv_faulting(pv) &&
-	       !pmv_tracking(pv) && !(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE);
+	enum pagemv_mechanism by = pmv_mover_to(pv, pv->uffd, bytes);
+
+	if (pmv_faulting(pv) || pmv_tracking(pv) ||
+	    (by == PAGEMV_MECH_MOVE && pv->quirks & PAGEMV_QUIRK_HUGE_MOVE))
+		return PAGEMV_MECH_AUTO;
+	return by;
+}
+
+static struct pmv_step move_sparse(struct pagemv *pv, enum pagemv_mechanism by,
+				   const struct pmv_transfer *t, size_t off)
+{
+	uintptr_t dst = t->dst + off, src = t->src + off;
+
+	return by == PAGEMV_MECH_MOVE
+		       ? pmv_uffd_move_sparse(pv->sys, pv->uffd, dst, src,
+					      t->bytes - off)
+		       : pmv_companion_move_sparse(pv->sys, pv->companion, dst,
+						   src, t->bytes - off);
 }
 
 /*
@@ -158,18 +177,17 @@ static bool can_at_once(const struct pagemv *pv)
  */
 static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
 {
+	enum pagemv_mechanism by = at_once_by(pv, t->bytes);
 	struct pagemv_result *res = t->res;
 	size_t off = 0;
 
-	if (!can_at_once(pv))
+	if (by == PAGEMV_MECH_AUTO)
 		return 0;
 	/* A signal handler that forks returns in the child as well, where the
 	 * handle would move pages of the parent's. */
 	for (int tries = 0; off < t->bytes && tries < TRIES && pmv_alive(pv);
 	     tries++) {
-		struct pmv_step step =
-			pmv_uffd_move_sparse(pv->sys, pv->uffd, t->dst + off,
-					     t->src + off, t->bytes - off);
+		struct pmv_step step = move_sparse(pv, by, t, off);
 		struct pmv_run run = { 0 };
 
 		res->kernel_calls++;
@@ -185,9 +203,9 @@ static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
 	}
 	res->moved_bytes += off;
 	if (off)
-		res->mechanisms |= PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
+		res->mechanisms |= PAGEMV_MECH_BIT(by);
 	pmv_count(&pv->stats, PMV_CALLS, 1);
-	pmv_count(&pv->stats, PMV_BY_MECHANISM + PAGEMV_MECH_MOVE, off);
+	pmv_count(&pv->stats, PMV_BY_MECHANISM + by, off);
 	return off;
 }
 
@@ -201,8 +219,7 @@ int pmv_transfer(struct pagemv_heap *heap, struct pmv_transfer *t)
 	*t->res = (struct pagemv_result){ .left_off = t->bytes };
 	t->emptied = false;
 	if (pv) {
-		if (!t->foreign &&
-		    (!pmv_available(pv, PAGEMV_MECH_MOVE) || is_shared(pv, t)))
+		if (!t->foreign && (!pmv_can_move(pv) || is_shared(pv, t)))
 			flags = PAGEMV_MOVE_MAY_REMAP;
 		else
 			off = move_at_once(pv, t);
@@ -247,9 +264,9 @@ bool pmv_shift(struct pagemv_heap *heap, uintptr_t dst, uintptr_t src,
 	return pv && move_at_once(pv, &t) == bytes;
 }
 
-bool pmv_can_shift(struct pagemv_heap *heap)
+bool pmv_can_shift(struct pagemv_heap *heap, size_t bytes)
 {
 	const struct pagemv *pv = pmv_heap_handle(heap);
 
-	return pv && can_at_once(pv);
+	return pv && at_once_by(pv, bytes) != PAGEMV_MECH_AUTO;
 }

@@ -141,7 +141,7 @@ static struct exchange begin_exchange(const struct pmv_change *ch)
 	size_t off;
 
 	if (ch->flags & PAGEMV_ALLOC_MOVE || ch->bytes > EXCHANGE_MAX ||
-	    ch->slot->advised || !(may_copy || pmv_can_shift(heap)))
+	    ch->slot->advised || !(may_copy || pmv_can_shift(heap, ch->bytes)))
 		return x;
 	x.to = take_warm(ch);
 	if (!x.to)

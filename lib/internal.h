@@ -35,12 +35,17 @@ struct pmv_retired;
 struct pagemv {
 	_Alignas(PMV_HANDLE_ALIGN) const struct pmv_sys *sys;
 	size_t page_bytes;
-	size_t huge_bytes;		   /* of a PMD; 0 where there is none */
-	int uffd;			   /* -1: none */
-	uint32_t quirks;		   /* PAGEMV_QUIRK_* in force */
-	uint32_t facilities;		   /* PAGEMV_HAS_* */
-	uint32_t available;		   /* PAGEMV_MECH_BIT() */
-	enum pagemv_mechanism kept_layout; /* AUTO's choice without mremap */
+	size_t huge_bytes;   /* of a PMD; 0 where there is none */
+	int uffd;	     /* -1: none */
+	uint32_t quirks;     /* PAGEMV_QUIRK_* in force */
+	uint32_t facilities; /* PAGEMV_HAS_* */
+	uint32_t available;  /* PAGEMV_MECH_BIT() */
+	/* AUTO's choice without mremap, and below companion_from */
+	enum pagemv_mechanism kept_layout;
+	int companion;	   /* /dev/pagemv; -1: not to be had */
+	uintptr_t nowhere; /* a page without access, for the companion; or 0 */
+	/* Bytes from which on it is the companion: by the costs. */
+	PMV_ATOMIC _Atomic size_t companion_from;
 	/* There has been a faulting or tracked region: dst may be in one. */
 	PMV_ATOMIC _Atomic bool faulting;
 	PMV_ATOMIC _Atomic bool tracking; /* a tracked one: see track.h */
@@ -114,6 +119,27 @@ static inline bool pmv_available(const struct pagemv *pv,
 				 enum pagemv_mechanism m)
 {
 	return pv->available & PAGEMV_MECH_BIT(m);
+}
+
+/* SIZE_MAX: none is large enough. */
+static inline size_t pmv_companion_from(const struct pagemv *pv)
+{
+	return atomic_load_explicit(&pv->companion_from, memory_order_relaxed);
+}
+
+/* AUTO's choice without mremap, to where no fault is the library's. */
+static inline enum pagemv_mechanism pmv_kept_layout(const struct pagemv *pv,
+						    size_t bytes)
+{
+	return bytes >= pmv_companion_from(pv) ? PAGEMV_MECH_COMPANION
+					       : pv->kept_layout;
+}
+
+/* Whether pages can be moved without copying them or changing mappings. */
+static inline bool pmv_can_move(const struct pagemv *pv)
+{
+	return pv->available & (PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+				PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION));
 }
 
 /* Lets others go on, after the idle-th time in a row without progress. */

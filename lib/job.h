@@ -12,6 +12,7 @@
 /* One step, and how long it took. */
 struct pmv_attempt {
 	bool made;
+	enum pagemv_mechanism by;
 	uint64_t ticks;
 	struct pmv_step step;
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "companion.h"
 #include "internal.h"
 #include "mapping.h"
 #include "pages.h"
@@ -18,6 +19,7 @@ struct trial {
 	uintptr_t src, dst;
 };
 
+#define COMPANION   PAGEMV_MECH_COMPANION
 #define MARK	    0x6d7621u
 #define TRIAL_PAGES 16
 #define MOVE_TRIALS 16
@@ -69,7 +71,7 @@ static void unavailable(struct pagemv *pv, enum pagemv_mechanism m,
 static void available(struct pagemv *pv, enum pagemv_mechanism m)
 {
 	pv->available |= PAGEMV_MECH_BIT(m);
-	pv->caps.mech[m].available = 1;
+	pv->caps.mech[m] = (struct pagemv_mech_caps){ .available = 1 };
 }
 
 /* ---- userfaultfd ---- */
@@ -283,7 +285,6 @@ static void probe_move(struct pagemv *pv, const struct trial *t)
 	try_faults(pv, t);
 	if (!pmv_available(pv, PAGEMV_MECH_MOVE))
 		return;
-	pv->facilities |= PAGEMV_HAS_PIN_CHECK;
 	if (pv->quirks & PAGEMV_QUIRK_SWAP && pmv_swap_is_on(pv))
 		unavailable(pv, PAGEMV_MECH_MOVE, PAGEMV_REASON_KNOWN_BAD, 0);
 }
@@ -300,7 +301,83 @@ static void probe_remap(struct pagemv *pv, const struct trial *t)
 		available(pv, PAGEMV_MECH_REMAP);
 }
 
-static int probe_mechanisms(struct pagemv *pv)
+/* Moves a page by the companion: that it is there says nothing yet. */
+static void try_companion(struct pagemv *pv, const struct trial *t)
+{
+	int rc = -EAGAIN;
+
+	for (unsigned int i = 0; rc == -EAGAIN && i < PMV_IDLE_MAX; i++)
+		rc = pmv_companion_move(pv->sys, pv->companion, t->dst, t->src,
+					pv->page_bytes)
+			     .error;
+	if (rc == -EINVAL)
+		unavailable(pv, COMPANION, PAGEMV_REASON_OTHER_DEVICE, rc);
+	else if (rc == -EPERM || rc == -ENOSYS || rc == -EACCES)
+		unavailable(pv, COMPANION, PAGEMV_REASON_FILTERED, rc);
+	else if (rc < 0 || !trial_arrived(t))
+		unavailable(pv, COMPANION, PAGEMV_REASON_UNEXPECTED, rc);
+	else
+		available(pv, COMPANION);
+}
+
+/* Where there is UFFDIO_MOVE it is not worth failing for. */
+static int no_descriptor_for_it(const struct pagemv *pv, int error)
+{
+	return (error == -EMFILE || error == -ENFILE) &&
+			       !pmv_available(pv, PAGEMV_MECH_MOVE)
+		       ? error
+		       : 0;
+}
+
+/* By the descriptor given, or the device's name. 0, or an error of open. */
+static int try_device(struct pagemv *pv, int given)
+{
+	enum pagemv_reason reason;
+	uint64_t calls;
+	struct trial t;
+	int fd = pmv_companion_open(pv->sys, given, &calls, &reason), rc;
+
+	if (reason) {
+		unavailable(pv, COMPANION, reason, fd);
+		return no_descriptor_for_it(pv, fd);
+	}
+	pv->companion = fd;
+	rc = pv->nowhere ? 0
+			 : pv->sys->reserve(0, &pv->nowhere, pv->page_bytes);
+	if (rc == 0)
+		rc = trial_begin(pv, &t);
+	if (rc < 0)
+		return rc;
+	try_companion(pv, &t);
+	trial_end(pv, &t);
+	if (pmv_available(pv, COMPANION)) {
+		if (calls & PMV_COMPANION_CAN_VECTORS)
+			pv->facilities |= PAGEMV_HAS_VECTORS;
+		if (calls & PMV_COMPANION_CAN_EXCHANGE)
+			pv->facilities |= PAGEMV_HAS_EXCHANGE;
+		return 0;
+	}
+	pv->sys->close(fd);
+	pv->companion = -1;
+	return 0;
+}
+
+static int probe_companion(struct pagemv *pv,
+			   const struct pagemv_open_opts *opts)
+{
+	int rc = 0;
+
+	if (opts->disabled & PAGEMV_MECH_BIT(COMPANION))
+		return 0;
+	if (opts->flags & PAGEMV_OPEN_COMPANION_FD)
+		rc = try_device(pv, opts->companion_fd);
+	if (rc == 0 && pv->companion < 0)
+		rc = try_device(pv, -1);
+	return rc;
+}
+
+static int probe_mechanisms(struct pagemv *pv,
+			    const struct pagemv_open_opts *opts)
 {
 	struct trial t;
 	int rc = trial_begin(pv, &t);
@@ -316,6 +393,9 @@ static int probe_mechanisms(struct pagemv *pv)
 		return rc;
 	probe_remap(pv, &t);
 	trial_end(pv, &t);
+	rc = probe_companion(pv, opts);
+	if (rc < 0)
+		return rc;
 	/* By mremap; also when it is not to be used as a mechanism. */
 	pv->can_detach = pmv_available(pv, PAGEMV_MECH_REMAP);
 	available(pv, PAGEMV_MECH_COPY);
@@ -332,9 +412,27 @@ static void disable(struct pagemv *pv, uint32_t disabled)
 		pv->kept_layout = PAGEMV_MECH_MOVE;
 	else if (pmv_available(pv, PAGEMV_MECH_COPY))
 		pv->kept_layout = PAGEMV_MECH_COPY;
-	pv->can_detach |= pmv_available(pv, PAGEMV_MECH_MOVE);
-	if (!pmv_available(pv, PAGEMV_MECH_MOVE))
-		pv->facilities &= ~PAGEMV_HAS_PIN_CHECK;
+	pv->can_detach |= pmv_can_move(pv);
+	if (pmv_can_move(pv))
+		pv->facilities |= PAGEMV_HAS_PIN_CHECK;
+	pmv_kernel_prefer(pv);
+}
+
+void pmv_kernel_prefer(struct pagemv *pv)
+{
+	const struct pmv_costs *costs =
+		atomic_load_explicit(&pv->costs, memory_order_acquire);
+	size_t pages = 0;
+
+	if (!pmv_available(pv, COMPANION))
+		return;
+	if (pmv_available(pv, PAGEMV_MECH_MOVE))
+		pages = pmv_cheaper_from(&costs->mech[COMPANION],
+					 &costs->mech[PAGEMV_MECH_MOVE]);
+	atomic_store_explicit(&pv->companion_from,
+			      pages == SIZE_MAX ? pages
+						: pages * pv->page_bytes,
+			      memory_order_relaxed);
 }
 
 /* ---- the rest ---- */
@@ -394,6 +492,14 @@ static void raise_fds(struct pagemv *pv)
 	raise_fd(pv, &pv->uffd);
 	raise_fd(pv, &pv->pagemap_fd);
 	raise_fd(pv, &pv->maps_fd);
+	raise_fd(pv, &pv->companion);
+}
+
+static const char *pages_are(const struct pagemv *pv)
+{
+	if (pmv_available(pv, COMPANION))
+		return "moved by the companion module";
+	return pv->kept_layout == PAGEMV_MECH_COPY ? "copied" : "remapped";
 }
 
 static void log_result(struct pagemv *pv)
@@ -404,8 +510,7 @@ static void log_result(struct pagemv *pv)
 		return;
 	pmv_log(&pv->log, PAGEMV_LOG_INFO,
 		"UFFDIO_MOVE is not available: %s; pages are %s",
-		pagemv_reason_string(move->reason),
-		pv->kept_layout == PAGEMV_MECH_COPY ? "copied" : "remapped");
+		pagemv_reason_string(move->reason), pages_are(pv));
 }
 
 int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts)
@@ -420,7 +525,7 @@ int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts)
 	if (rc == 0 && !open_uffd(pv, opts))
 		rc = no_descriptor_left(pv);
 	if (rc == 0)
-		rc = probe_mechanisms(pv);
+		rc = probe_mechanisms(pv, opts);
 	if (rc < 0)
 		return rc;
 	if (opts->flags & PAGEMV_OPEN_HIGH_FDS)
@@ -442,4 +547,8 @@ void pmv_kernel_close(struct pagemv *pv)
 		pv->sys->close(pv->pagemap_fd);
 	if (pv->maps_fd >= 0)
 		pv->sys->close(pv->maps_fd);
+	if (pv->companion >= 0)
+		pv->sys->close(pv->companion);
+	if (pv->nowhere)
+		pv->sys->munmap(pv->nowhere, pv->page_bytes);
 }

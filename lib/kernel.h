@@ -29,6 +29,9 @@ enum pagemv_reason pmv_lacking(int error);
 /* Is there swap that is switched on? True where that cannot be told. */
 bool pmv_swap_is_on(const struct pagemv *pv);
 
+/* From what size on the companion is what AUTO takes: by the costs in force. */
+void pmv_kernel_prefer(struct pagemv *pv);
+
 /* Bytes of a huge page in a page table; 0: there are none. */
 size_t pmv_kernel_huge_bytes(const struct pmv_sys *sys, size_t page_bytes);
 

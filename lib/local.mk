@@ -20,6 +20,9 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/children.c \
 	%D%/children.h \
 	%D%/choose.c \
+	%D%/companion.c \
+	%D%/companion.h \
+	%D%/companion_uapi.h \
 	%D%/diagnose.c \
 	%D%/diagnose.h \
 	%D%/engine.c \
@@ -74,6 +77,7 @@ noinst_LTLIBRARIES += %D%/libpagemv-internal.la
 	%D%/mapping.h \
 	%D%/move.c \
 	%D%/mover.h \
+	%D%/mover_companion.c \
 	%D%/mover_copy.c \
 	%D%/mover_move.c \
 	%D%/mover_remap.c \

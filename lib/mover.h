@@ -61,6 +61,23 @@ extern const struct pmv_mover *const pmv_movers[PAGEMV_MECH_COUNT];
 extern const struct pmv_mover pmv_mover_move;
 extern const struct pmv_mover pmv_mover_remap;
 extern const struct pmv_mover pmv_mover_copy;
+extern const struct pmv_mover pmv_mover_companion;
+
+/*
+ * What moves pages without copying them and without changing mappings, MOVE or
+ * COMPANION, so many bytes to what is registered with uffd (-1: with nothing);
+ * AUTO where nothing does.
+ */
+enum pagemv_mechanism pmv_mover_to(const struct pagemv *pv, int uffd,
+				   size_t bytes);
+
+/* Whether COMPANION may: not where the program's own calls must be waited for.
+ */
+bool pmv_companion_fills(const struct pagemv *pv, int uffd);
+
+/* Moves pages by it, where pmv_mover_to() is not AUTO. Wakes as UFFDIO_MOVE. */
+struct pmv_step pmv_move_to(struct pagemv *pv, int uffd, uintptr_t dst,
+			    uintptr_t src, size_t bytes);
 
 /* Copies after mremap has taken the pages away from src, whatever holds
  * them: for pinned pages that the caller wants copied. */

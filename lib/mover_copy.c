@@ -4,11 +4,11 @@
  *
  * A page that is copied and then thrown away loses what is stored to it in
  * between. So pages are detached first: taken away from src in one go, by
- * UFFDIO_MOVE or mremap, to a staging range that nobody knows of. A store
- * that comes later finds an absent page at src. Only when the caller says
- * that nobody writes to src are pages copied from there directly.
+ * UFFDIO_MOVE, the companion or mremap, to a staging range that nobody knows
+ * of. A store that comes later finds an absent page at src. Only when the
+ * caller says that nobody writes to src are pages copied from there directly.
  *
- * UFFDIO_MOVE refuses pinned pages; mremap does not, and then nothing tells
+ * The first two refuse pinned pages; mremap does not, and then nothing tells
  * that a page is pinned (PAGEMV_HAS_PIN_CHECK).
  */
 #include <errno.h>
@@ -171,7 +171,7 @@ static struct pmv_step detach_by_move(struct pagemv *pv,
 				      uintptr_t src, size_t len)
 {
 	struct pmv_step step =
-		pmv_uffd_move(pv->sys, pv->uffd, staging->base, src, len);
+		pmv_move_to(pv, pv->uffd, staging->base, src, len);
 
 	if (step.error)
 		step.done = count_staged(pv, staging->base, src, len, true,
@@ -202,7 +202,7 @@ static struct pmv_step detach_by_remap(struct pagemv *pv,
 static size_t move_home(struct pagemv *pv, int uffd, uintptr_t src,
 			uintptr_t staging, size_t len)
 {
-	struct pmv_step step = pmv_uffd_move(pv->sys, uffd, src, staging, len);
+	struct pmv_step step = pmv_move_to(pv, uffd, src, staging, len);
 
 	if (!step.error)
 		return len;
@@ -221,7 +221,7 @@ static size_t put_back_piece(struct pagemv *pv, int uffd, uintptr_t src,
 	/* Registered or not: idempotent; but it may be another handle's. */
 	if (own && pmv_uffd_register(pv->sys, uffd, src, len, NULL) < 0)
 		return 0;
-	if (pmv_available(pv, PAGEMV_MECH_MOVE))
+	if (pmv_mover_to(pv, uffd, len) != PAGEMV_MECH_AUTO)
 		back = move_home(pv, uffd, src, staging, len);
 	if (back < len) {
 		home.dst += back;
@@ -233,10 +233,10 @@ static size_t put_back_piece(struct pagemv *pv, int uffd, uintptr_t src,
 	return back;
 }
 
-/* By UFFDIO_MOVE where there is one, as it needs no memory; else by copying.
- * Both leave alone what has come to src meanwhile. */
-static size_t put_back_by_uffd(struct pagemv *pv, uintptr_t src,
-			       uintptr_t staging, size_t len)
+/* By UFFDIO_MOVE or the companion where there is one, as they need no memory;
+ * else by copying. All leave alone what has come to src meanwhile. */
+static size_t put_back_gently(struct pagemv *pv, uintptr_t src,
+			      uintptr_t staging, size_t len)
 {
 	size_t back = 0, now, bytes;
 
@@ -245,10 +245,14 @@ static size_t put_back_by_uffd(struct pagemv *pv, uintptr_t src,
 
 		bytes = len - back;
 		a = pmv_region_arming_at(pv, src + back, &bytes);
-		if (a.fd < 0)
+		if (a.fd >= 0)
+			now = put_back_piece(pv, a.fd, src + back,
+					     staging + back, bytes);
+		else if (pmv_companion_fills(pv, a.fd))
+			now = move_home(pv, a.fd, src + back, staging + back,
+					bytes);
+		else
 			break;
-		now = put_back_piece(pv, a.fd, src + back, staging + back,
-				     bytes);
 		back += now;
 	} while (now == bytes && back < len);
 	return back;
@@ -267,7 +271,7 @@ static size_t put_back(struct pagemv *pv, const struct pmv_span *span,
 	size_t len = detached - arrived, back;
 	struct pmv_run there;
 
-	back = put_back_by_uffd(pv, src, from, len);
+	back = put_back_gently(pv, src, from, len);
 	if (back == len || !(span->flags & PMV_MOVE_UNDISTURBED))
 		return back;
 	there = pmv_pages_run(pv, src + back, len - back);
@@ -303,6 +307,14 @@ static bool undo(struct pagemv *pv, const struct pmv_span *span,
 	return true;
 }
 
+/* Whether pages can go back to src without a page to copy them to. */
+static bool can_go_back(const struct pagemv *pv, const struct pmv_span *span)
+{
+	return pmv_available(pv, PAGEMV_MECH_MOVE) ||
+	       (pmv_can_move(pv) && !pmv_region_has(pv, span->src, span->len,
+						    PAGEMV_REGION_EVENTS));
+}
+
 /*
  * A page set aside in the staging range, behind those that are detached to it,
  * where they can only be copied back: at the limit of a cgroup there may be
@@ -314,7 +326,7 @@ static int set_aside(struct pagemv *pv, const struct pmv_span *span,
 {
 	int rc = 0;
 
-	if (span->uffd >= 0 && !pmv_available(pv, PAGEMV_MECH_MOVE))
+	if (span->uffd >= 0 && !can_go_back(pv, span))
 		rc = pmv_pages_put(pv, staging->base + DETACH_BYTES);
 	return rc == -ENOMEM ? rc : 0;
 }
@@ -327,7 +339,7 @@ static struct pmv_step bring(struct pagemv *pv, const struct pmv_span *span,
 	struct pmv_span rest = *span;
 	size_t done = in.done;
 
-	if (in.error != -ENOMEM || pmv_available(pv, PAGEMV_MECH_MOVE))
+	if (in.error != -ENOMEM || can_go_back(pv, span))
 		return in;
 	pmv_pages_discard(pv, staging->base + DETACH_BYTES, pv->page_bytes);
 	rest.dst += done;
@@ -428,10 +440,8 @@ static struct pmv_step copy_step(struct pagemv *pv, const struct pmv_span *span)
 {
 	if (span->flags & PAGEMV_MOVE_QUIESCENT && can_discard(pv, span->src))
 		return copy_directly(pv, span);
-	return copy_detached(pv, span,
-			     pmv_available(pv, PAGEMV_MECH_MOVE)
-				     ? detach_by_move
-				     : detach_by_remap);
+	return copy_detached(
+		pv, span, pmv_can_move(pv) ? detach_by_move : detach_by_remap);
 }
 
 const struct pmv_mover pmv_mover_copy = {

@@ -30,4 +30,5 @@ const struct pmv_mover *const pmv_movers[PAGEMV_MECH_COUNT] = {
 	[PAGEMV_MECH_MOVE] = &pmv_mover_move,
 	[PAGEMV_MECH_REMAP] = &pmv_mover_remap,
 	[PAGEMV_MECH_COPY] = &pmv_mover_copy,
+	[PAGEMV_MECH_COMPANION] = &pmv_mover_companion,
 };

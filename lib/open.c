@@ -15,7 +15,8 @@
 #define MECHANISMS_ALL                        \
 	(PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |  \
 	 PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) | \
-	 PAGEMV_MECH_BIT(PAGEMV_MECH_COPY))
+	 PAGEMV_MECH_BIT(PAGEMV_MECH_COPY) |  \
+	 PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION))
 
 PMV_HOT int pmv_opts_copy(void *to, size_t to_bytes, const void *from)
 {
@@ -57,7 +58,7 @@ int pmv_open_opts(struct pagemv_open_opts *o,
 		return rc;
 	if (o->flags & ~PAGEMV_OPEN_FLAGS_ALL ||
 	    o->disabled & ~(uint32_t)MECHANISMS_ALL ||
-	    o->trusted & ~PAGEMV_QUIRKS_ALL)
+	    o->trusted & ~PAGEMV_QUIRKS_ALL || o->reserved)
 		return -EINVAL;
 	return 0;
 }
@@ -119,6 +120,8 @@ static struct pagemv *create(const struct pmv_sys *sys)
 	memset(pv, 0, sizeof(*pv));
 	pv->sys = sys;
 	pv->uffd = pv->pagemap_fd = pv->maps_fd = pv->dev_fd = -1;
+	pv->companion = -1;
+	atomic_init(&pv->companion_from, SIZE_MAX);
 	pmv_channels_init(pv);
 	pthread_mutex_init(&pv->handler_lock, NULL);
 	pv->page_bytes = (size_t)sysconf(_SC_PAGESIZE);

@@ -8,6 +8,9 @@ const struct pmv_costs pmv_default_costs = {
 		[PAGEMV_MECH_MOVE] = { 1000, 60, 0.77 },
 		[PAGEMV_MECH_REMAP] = { 5000, 6, 0.40 },
 		[PAGEMV_MECH_COPY] = { 2400, 950, 950 },
+		/* Not measured, but by instructions: as many a call, fewer a
+		 * page. */
+		[PAGEMV_MECH_COMPANION] = { 1000, 50, 0.77 },
 	},
 	/* No machine with two nodes was at hand. A migrated page is copied, and
 	 * has its mapping taken away and given back; a far one is as far as
@@ -20,11 +23,14 @@ const struct pmv_costs pmv_default_costs = {
 #define CHECK_CALL_NS 3500.0
 #define CHECK_PAGE_NS 12.0
 
-/* A base page's share in splitting a huge page for UFFDIO_MOVE: the folio is
- * split, not only its mapping. */
+/* A base page's share in splitting a huge page for UFFDIO_MOVE, or for the
+ * companion: the folio is split, not only its mapping. */
 #define SPLIT_PAGE_NS 510.0
 
 #define REMAP_MARGIN 1.1
+
+/* Where a mechanism becomes cheaper only above that, it is not: 2 MiB. */
+#define MANY_PAGES 512
 
 double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,
 		   const struct pmv_shape *shape)
@@ -34,12 +40,12 @@ double pmv_cost_of(const struct pmv_costs *costs, enum pagemv_mechanism m,
 	bool huge = shape->kind == PMV_KIND_HUGE;
 	double ns = c->call_ns, page_ns = c->page_ns;
 
-	/* mremap takes whole page tables over, whatever they hold; MOVE gains
-	 * by alignment only where the pages are huge, and pays for splitting
-	 * those that it cannot move whole. */
+	/* mremap takes whole page tables over, whatever they hold; the others
+	 * gain by alignment only where the pages are huge, and pay for
+	 * splitting those that they cannot move whole. */
 	if (m != PAGEMV_MECH_REMAP && !huge)
 		whole = 0;
-	if (m == PAGEMV_MECH_MOVE && huge)
+	if ((m == PAGEMV_MECH_MOVE || m == PAGEMV_MECH_COMPANION) && huge)
 		page_ns += SPLIT_PAGE_NS;
 	ns += (double)whole * c->huge_page_ns;
 	ns += (double)(shape->pages - whole) * page_ns;
@@ -70,6 +76,18 @@ enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
 		}
 	}
 	return best;
+}
+
+size_t pmv_cheaper_from(const struct pmv_cost *c, const struct pmv_cost *than)
+{
+	double more = c->call_ns - than->call_ns;
+	double less = than->page_ns - c->page_ns;
+
+	if (less <= 0)
+		return SIZE_MAX;
+	if (more <= 0)
+		return 0;
+	return more / less < MANY_PAGES ? (size_t)(more / less) + 1 : SIZE_MAX;
 }
 
 #define PASSES	4
@@ -129,6 +147,8 @@ int pmv_reason_errno(enum pagemv_reason reason)
 	case PAGEMV_REASON_KNOWN_BAD:
 	case PAGEMV_REASON_DISABLED:
 	case PAGEMV_REASON_NO_PROC:
+	case PAGEMV_REASON_OTHER_DEVICE:
+	case PAGEMV_REASON_OTHER_VERSION:
 		return -EOPNOTSUPP;
 	case PAGEMV_REASON_UNEXPECTED:
 	case PAGEMV_REASON_COUNT:

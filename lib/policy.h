@@ -62,6 +62,10 @@ enum pagemv_mechanism pmv_cheapest(const struct pmv_costs *costs,
 				   uint32_t candidates,
 				   const struct pmv_shape *shape);
 
+/* The number of pages from which on one costs no more than the other: 0 for any
+ * number, SIZE_MAX for none. */
+size_t pmv_cheaper_from(const struct pmv_cost *c, const struct pmv_cost *than);
+
 /*
  * Whether it pays to bring so many pages from another node. Nobody knows how
  * often they will be used: they are taken to be gone through four times. And

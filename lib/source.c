@@ -12,6 +12,7 @@
 #include "engine.h"
 #include "event.h"
 #include "internal.h"
+#include "mover.h"
 #include "pages.h"
 #include "region.h"
 #include "scratch.h"
@@ -55,8 +56,8 @@ static struct pmv_step map_bytes(const struct arrival *a, size_t bytes)
 
 	if (!a->src)
 		return pmv_uffd_zero(pv->sys, a->fd, a->dst, bytes);
-	if (!a->copies && pmv_available(pv, PAGEMV_MECH_MOVE))
-		return pmv_uffd_move(pv->sys, a->fd, a->dst, a->src, bytes);
+	if (!a->copies && pmv_mover_to(pv, a->fd, bytes) != PAGEMV_MECH_AUTO)
+		return pmv_move_to(pv, a->fd, a->dst, a->src, bytes);
 	return pmv_uffd_copy(pv->sys, a->fd, a->dst, a->src, bytes);
 }
 

@@ -76,7 +76,8 @@ int pagemv_stats(const struct pagemv *pv, struct pagemv_stats *out)
 	for (int m = 0; m < PAGEMV_MECH_COUNT; m++)
 		all.moved_by[m] = pmv_stats_sum(s, PMV_BY_MECHANISM + m);
 	all.moved_bytes = all.moved_by[PAGEMV_MECH_MOVE] +
-			  all.moved_by[PAGEMV_MECH_REMAP];
+			  all.moved_by[PAGEMV_MECH_REMAP] +
+			  all.moved_by[PAGEMV_MECH_COMPANION];
 	all.copied_bytes = all.moved_by[PAGEMV_MECH_COPY];
 	memcpy(out, &all, pmv_min(out->size, sizeof(all)));
 	return 0;

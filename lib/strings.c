@@ -65,6 +65,12 @@ static const char *const reasons[PAGEMV_REASON_COUNT] = {
 	[PAGEMV_REASON_REPLACED] =
 		"part of a region is no longer registered: something else was "
 		"mapped there",
+	[PAGEMV_REASON_OTHER_DEVICE] =
+		"/dev/pagemv is not the companion module's, or was opened by "
+		"another process",
+	[PAGEMV_REASON_OTHER_VERSION] =
+		"the companion module is of a version that this library does "
+		"not know",
 };
 
 const char *pagemv_reason_string(enum pagemv_reason reason)
@@ -126,6 +132,8 @@ const char *pagemv_mechanism_name(enum pagemv_mechanism mechanism)
 		return "remap";
 	case PAGEMV_MECH_COPY:
 		return "copy";
+	case PAGEMV_MECH_COMPANION:
+		return "companion";
 	case PAGEMV_MECH_COUNT:
 		break;
 	}

@@ -12,6 +12,8 @@
  *   fs/userfaultfd.c, mm/mprotect.c; tried on 6.18
  * ASSUME(move-unprotects): UFFDIO_MOVE drops the protection of present pages,
  *   and takes that of swapped ones along. mm/userfaultfd.c, 6.8 to 7.2
+ * ASSUME(companion-protects): the companion takes it along to where dst is
+ *   registered for write protection. kmod/core.h
  */
 #include "track.h"
 
@@ -399,17 +401,24 @@ static void protect_noted(const struct pagemv *pv, const struct pmv_leaving *l,
 	}
 }
 
-/* ASSUME(move-unprotects): what was swapped out. Where a region is registered
- * for absent pages only, protection has no meaning. */
-static void unprotect_untracked(const struct pagemv *pv, uintptr_t addr,
-				size_t bytes)
+/* Whether pages may have come there protected. Where a region is registered for
+ * absent pages only, protection has no meaning. */
+static bool may_be_protected(const struct pagemv *pv, const struct piece *p)
 {
-	const uint32_t others = PAGEMV_REGION_TRACKED | PAGEMV_REGION_FAULTING;
+	/* ASSUME(companion-protects) */
+	if (p->flags & PAGEMV_REGION_TRACKED)
+		return pmv_available(pv, PAGEMV_MECH_COMPANION);
+	/* ASSUME(move-unprotects): what was swapped out */
+	return !(p->flags & PAGEMV_REGION_FAULTING);
+}
+
+static void unprotect(const struct pagemv *pv, uintptr_t addr, size_t bytes)
+{
 	struct piece p = { .end = addr };
 
 	while (p.end < addr + bytes) {
 		p = piece_at(pv, p.end, addr + bytes);
-		if (!(p.flags & others) && p.fd >= 0)
+		if (may_be_protected(pv, &p) && p.fd >= 0)
 			write_protect(pv, p.fd, p.start, p.end - p.start,
 				      false);
 	}
@@ -421,7 +430,7 @@ void pmv_track_arrive(struct pagemv *pv, struct pmv_leaving *leaving,
 	if (leaving->clean)
 		protect_noted(pv, leaving, done / pv->page_bytes);
 	else
-		unprotect_untracked(pv, leaving->dst, leaving->bytes);
+		unprotect(pv, leaving->dst, leaving->bytes);
 	if (leaving->clean && leaving->mapped)
 		pv->sys->munmap((uintptr_t)leaving->clean, leaving->mapped);
 }

@@ -8,6 +8,9 @@
  * ASSUME(uffd-untouched): early refusals do not write the result field, and
  *   before May 2025 neither did EAGAIN from mmap_changing (95567729173e).
  *   Hence it is preset to 0.
+ * ASSUME(uffd-copy-order): UFFDIO_COPY looks at what is registered first
+ *   (ENOENT), and reads the source next (EFAULT). mm/userfaultfd.c,
+ *   mfill_atomic().
  */
 #include "uffd.h"
 
@@ -157,6 +160,23 @@ struct pmv_step pmv_uffd_copy(const struct pmv_sys *sys, int fd, uintptr_t dst,
 	int rc = sys->ioctl(fd, UFFDIO_COPY, &arg);
 
 	return uffd_step(rc, arg.copy, bytes);
+}
+
+/* By a copy that cannot be made. ASSUME(uffd-copy-order) */
+int pmv_uffd_fills(const struct pmv_sys *sys, int fd, uintptr_t dst,
+		   uintptr_t nowhere, size_t page_bytes)
+{
+	int rc = pmv_uffd_copy(sys, fd, dst, nowhere, page_bytes).error;
+
+	switch (rc) {
+	case -EFAULT:
+	case -EEXIST:
+		return 0;
+	case -ENOENT:
+		return -EINVAL;
+	default:
+		return rc;
+	}
 }
 
 struct pmv_step pmv_uffd_zero(const struct pmv_sys *sys, int fd, uintptr_t dst,

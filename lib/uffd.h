@@ -69,6 +69,13 @@ struct pmv_step pmv_uffd_move_sparse(const struct pmv_sys *sys, int fd,
 				     size_t bytes);
 struct pmv_step pmv_uffd_copy(const struct pmv_sys *sys, int fd, uintptr_t dst,
 			      uintptr_t src, size_t bytes);
+/*
+ * Whether dst may be filled: it is registered with the descriptor, or at least
+ * with one, and mappings are not changing. nowhere: a page without access.
+ * Returns 0, -EINVAL where it is not or nothing is mapped, or -errno, as MOVE.
+ */
+int pmv_uffd_fills(const struct pmv_sys *sys, int fd, uintptr_t dst,
+		   uintptr_t nowhere, size_t page_bytes);
 /* Zero pages. */
 struct pmv_step pmv_uffd_zero(const struct pmv_sys *sys, int fd, uintptr_t dst,
 			      size_t bytes);

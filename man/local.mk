@@ -6,6 +6,7 @@ dist_man_MANS += \
 	%D%/pagemv-run.1 \
 	%D%/pagemv-top.1 \
 	%D%/pagemv.1 \
+	%D%/pagemv.4 \
 	%D%/pagemv.7 \
 	%D%/pagemv_calibrate.3 \
 	%D%/pagemv_caps.3 \

@@ -25,15 +25,15 @@ static const char *const serve_words[] = { "all", "realloc", "none", NULL };
 static const char *const huge_words[] = { "auto", "system", "always", "never",
 					  NULL };
 static const char *const placement_words[] = { "auto", "keep", "bring", NULL };
-static const char *const mechanism_words[] = { "auto", "move", "remap", "copy",
-					       NULL };
+static const char *const mechanism_words[] = { "auto", "move",	    "remap",
+					       "copy", "companion", NULL };
 static const char *const switch_words[] = { "off", "on", NULL };
 static const char *const misuse_words[] = { "abort", "report", NULL };
 static const char *const node_words[] = { "local", "interleave", NULL };
 static const char *const stats_words[] = { "off", "exit", NULL };
 
 _Static_assert(PAGEMV_HEAP_HUGE_COUNT == 4 && PAGEMV_HEAP_PLACE_COUNT == 3 &&
-		       PAGEMV_MECH_COUNT == 4,
+		       PAGEMV_MECH_COUNT == 5,
 	       "the words have these values");
 
 #define MEMBER(m) offsetof(struct pmv_conf, m)

@@ -90,13 +90,16 @@ static uint32_t disabled(uint32_t mechanism)
 {
 	const uint32_t move = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
 	const uint32_t remap = PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP);
+	const uint32_t companion = PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION);
 
 	switch (mechanism) {
 	case PAGEMV_MECH_MOVE:
-		return remap;
+		return remap | companion;
 	case PAGEMV_MECH_REMAP:
-		return move;
+		return move | companion;
 	case PAGEMV_MECH_COPY:
+		return move | remap | companion;
+	case PAGEMV_MECH_COMPANION:
 		return move | remap;
 	default:
 		return 0;

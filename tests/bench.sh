@@ -149,6 +149,17 @@ passes "bench gc runs" quiet "$pagemv" bench gc --heaps=8 --turns=1 \
 passes "bench gc tells rows" gc_rows gc.json
 refuses "a mode that is not there" nonsense \
 	"$pagemv" bench gc --modes=nonsense
+# companion: with the module it measures, and else it says how to get it.
+companion() {
+	if "$pagemv" bench companion --quick --json=companion.json \
+		>/dev/null 2>companion.errors; then
+		[ "$(grep -c '"way": "remapv"' companion.json)" -eq 6 ] &&
+			grep -q '"shootdowns-64"' companion.json
+	else
+		[ $? -eq 3 ] && grep -q 'to get it' companion.errors
+	fi
+}
+passes "bench companion measures, or says what is missing" companion
 mark=--turns=$((900000 + $$ % 90000))
 passes "Ctrl-C ends bench gc" interrupted gc
 passes "nothing is lost or changed" sh -c \

@@ -22,6 +22,7 @@ pmv_unit_tests = \
 	%D%/unit/test_calibrate \
 	%D%/unit/test_channel \
 	%D%/unit/test_choose \
+	%D%/unit/test_companion \
 	%D%/unit/test_diagnose \
 	%D%/unit/test_engine \
 	%D%/unit/test_evac \
@@ -46,6 +47,7 @@ pmv_unit_tests = \
 	%D%/unit/test_log \
 	%D%/unit/test_mapping \
 	%D%/unit/test_move \
+	%D%/unit/test_mover_companion \
 	%D%/unit/test_mover_copy \
 	%D%/unit/test_mover_move \
 	%D%/unit/test_mover_remap \
@@ -169,6 +171,7 @@ check_LTLIBRARIES += %D%/libtest.la
 	%D%/support/compact.h \
 	%D%/support/confine.c \
 	%D%/support/confine.h \
+	%D%/support/forced.c \
 	%D%/support/live.h \
 	%D%/support/marks.c \
 	%D%/support/marks.h \
@@ -206,6 +209,8 @@ pmv_unit_lib += %D%/libunit.la
 check_LTLIBRARIES += %D%/libunit.la
 endif
 %C%_libunit_la_SOURCES = \
+	%D%/unit/fake_companion.c \
+	%D%/unit/fake_companion.h \
 	%D%/unit/fake_sys.c \
 	%D%/unit/fake_sys.h \
 	%D%/unit/fake_uffd.c \
@@ -269,8 +274,9 @@ EXTRA_PROGRAMS = %D%/fuzz/fuzz_heap
 %C%_tools_terminal_LDADD = %D%/libtest.la
 
 # The libraries of every program that has no _LDADD of its own: the unit and
-# live tests.
-LDADD = $(pmv_unit_lib) %D%/libkmodtest.la %D%/libtest.la lib/libpagemv-internal.la $(CRITERION_LIBS)
+# live tests. A mechanism can be forced on them: support/forced.c.
+LDADD = $(FORCED_WRAPS) $(pmv_unit_lib) %D%/libkmodtest.la %D%/libtest.la \
+	lib/libpagemv-internal.la $(CRITERION_LIBS)
 AM_CPPFLAGS += -iquote $(top_srcdir)/%D% -iquote $(top_srcdir)/%D%/support
 
 # As no gate needs a sanitizer and ThreadSanitizer goes only with the stress

@@ -23,6 +23,22 @@
 	"a kernel built with CONFIG_USERFAULTFD=y, or a seccomp profile that " \
 	"allows userfaultfd"
 
+/* Of the companion module; the manual of the device is pagemv(4). */
+#define FIX_BUILD                                                              \
+	"apt install linux-headers-$(uname -r), make in kmod/ of the sources " \
+	"(Linux 6.1 and 6.12), insmod kmod/pagemv.ko; by DKMS: see pagemv(4)"
+#define FIX_GROUP                                                       \
+	"chgrp GROUP /dev/pagemv; chmod 660 /dev/pagemv; to stay, the " \
+	"udev rule that comes with the module"
+#define FIX_VERSION                                                    \
+	"rmmod pagemv, and the module built from the sources of this " \
+	"library, "                                                    \
+	"see pagemv(4)"
+#define FIX_OTHER                                                           \
+	"ls -l /dev/pagemv, and remove what made it; or a descriptor that " \
+	"was "                                                              \
+	"opened by this process"
+
 static const char *const features[] = {
 	"pagefault-flag-wp",
 	"event-fork",
@@ -75,6 +91,8 @@ static const struct named facilities[] = {
 	{ "faults", "absent pages of regions can be filled on demand" },
 	{ "POISON", "Linux 6.6: a page that cannot be filled stays so" },
 	{ "async WP", "Linux 6.7: stores are tracked without a fault of ours" },
+	{ "vectors", "companion: many ranges are one call and one TLB flush" },
+	{ "exchange", "companion: two ranges change places in one call" },
 };
 
 static const char *const way_names[PAGEMV_UFFD_HOW_COUNT] = {
@@ -185,16 +203,52 @@ static const char *fix_remap(enum pagemv_reason reason)
 	}
 }
 
+static const char *fix_companion(enum pagemv_reason reason)
+{
+	switch (reason) {
+	case PAGEMV_REASON_NOT_IN_KERNEL:
+		return FIX_BUILD;
+	case PAGEMV_REASON_NOT_PERMITTED:
+		return FIX_GROUP;
+	case PAGEMV_REASON_OTHER_DEVICE:
+		return FIX_OTHER;
+	case PAGEMV_REASON_OTHER_VERSION:
+		return FIX_VERSION;
+	case PAGEMV_REASON_FILTERED:
+		return "allow ioctl on /dev/pagemv in the seccomp profile";
+	default:
+		return NULL;
+	}
+}
+
+/* For the companion it is a device that the kernel does not have. */
+static const char *why(enum pagemv_mechanism mechanism,
+		       enum pagemv_reason reason)
+{
+	if (mechanism != PAGEMV_MECH_COMPANION)
+		return pagemv_reason_string(reason);
+	switch (reason) {
+	case PAGEMV_REASON_NOT_IN_KERNEL:
+		return "the module is not loaded: there is no /dev/pagemv";
+	case PAGEMV_REASON_NOT_PERMITTED:
+		return "/dev/pagemv is for other users only";
+	default:
+		return pagemv_reason_string(reason);
+	}
+}
+
 struct advice advice_mechanism(enum pagemv_mechanism mechanism,
 			       const struct pagemv_caps *caps)
 {
 	enum pagemv_reason reason = caps->mech[mechanism].reason;
-	struct advice advice = { pagemv_reason_string(reason), NULL };
+	struct advice advice = { why(mechanism, reason), NULL };
 
 	if (mechanism == PAGEMV_MECH_MOVE)
 		advice.fix = fix_move(caps, reason);
 	else if (mechanism == PAGEMV_MECH_REMAP)
 		advice.fix = fix_remap(reason);
+	else if (mechanism == PAGEMV_MECH_COMPANION)
+		advice.fix = fix_companion(reason);
 	return advice;
 }
 

@@ -53,7 +53,7 @@ static char *filter_help(int key, const char *text, void *input)
 		return (char *)text;
 	fputs("Benches:\n", out);
 	for (size_t i = 0; i < bench_count; i++)
-		fprintf(out, "  %-8s %s\n", bench_table[i].name,
+		fprintf(out, "  %-9s %s\n", bench_table[i].name,
 			bench_table[i].summary);
 	fputs("\n'pagemv bench BENCH --help' tells its options.", out);
 	fclose(out);

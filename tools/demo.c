@@ -38,10 +38,19 @@ static struct demo_way ways[] = {
 	  .by_library = true,
 	  .huge = true },
 	{ .name = "memcpy + MADV_DONTNEED, huge", .huge = true },
+	{ .name = "companion",
+	  .mechanism = PAGEMV_MECH_COMPANION,
+	  .by_library = true },
 };
 
 /* Positions in the table, for the sentence at the end. */
-enum { WAY_MOVE = 0, WAY_REMAP = 1, WAY_MEMCPY = 4, WAY_MOVE_HUGE = 5 };
+enum {
+	WAY_MOVE = 0,
+	WAY_REMAP = 1,
+	WAY_MEMCPY = 4,
+	WAY_MOVE_HUGE = 5,
+	WAY_COMPANION = 8
+};
 
 #define N_WAYS (sizeof(ways) / sizeof(ways[0]))
 
@@ -177,6 +186,7 @@ static void print_verdict(void)
 	const struct demo_way *move = &ways[WAY_MOVE];
 	const struct demo_way *remap = &ways[WAY_REMAP];
 	const struct demo_way *huge = &ways[WAY_MOVE_HUGE];
+	const struct demo_way *companion = &ways[WAY_COMPANION];
 	double memcpy_ns = ways[WAY_MEMCPY].page_ns;
 
 	if (move->page_ns) {
@@ -187,6 +197,12 @@ static void print_verdict(void)
 			printf(", and %.0f times as fast in huge pages",
 			       memcpy_ns / huge->page_ns);
 		printf(".\n");
+	} else if (companion->page_ns) {
+		printf("Without UFFDIO_MOVE (%s), the companion module moves a "
+		       "page here in %.0f ns, %.0f times as fast as copying it "
+		       "into new memory.\n",
+		       move->lacking, companion->page_ns,
+		       memcpy_ns / companion->page_ns);
 	} else if (remap->page_ns) {
 		printf("Without UFFDIO_MOVE (%s), a page moves here in %.0f "
 		       "ns by mremap where the mapping layout may change, "
@@ -263,6 +279,12 @@ int tool_demo(int argc, char **argv)
 					  : len_bytes / run_bytes * run_bytes;
 	print_head(&caps, len_bytes, run_bytes);
 	for (size_t i = 0; i < N_WAYS; i++) {
+		/* It is for those who have loaded it. */
+		if (i == WAY_COMPANION &&
+		    !caps.mech[PAGEMV_MECH_COMPANION].available) {
+			ways[i].lacking = "not loaded";
+			continue;
+		}
 		run_way(&ways[i], pv, &caps, len_bytes);
 		print_way(&ways[i], caps.page_bytes);
 		fflush(stdout);

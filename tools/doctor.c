@@ -48,8 +48,9 @@ static void parse_options(int argc, char **argv, struct options *options)
 		.parser = parse,
 		.doc = "Tells what this kernel and this process can do, and "
 		       "what is in the way.\v"
-		       "Exit status: 0 UFFDIO_MOVE works, 1 only slower "
-		       "mechanisms work, 2 wrong usage, 3 nothing works.",
+		       "Exit status: 0 pages move by UFFDIO_MOVE or the "
+		       "companion module, 1 only slower mechanisms work, 2 "
+		       "wrong usage, 3 nothing works.",
 	};
 
 	*options = (struct options){ 0 };
@@ -88,6 +89,13 @@ static void judge(struct doctor_report *report)
 			 report->caps.quirks ? ", with the precautions named "
 					       "above"
 					     : "");
+	} else if (mech[PAGEMV_MECH_COMPANION].available) {
+		report->status = TOOL_OK;
+		snprintf(verdict, cap,
+			 "Pages move here without being copied, and the "
+			 "mapping layout stays: by the companion module, as "
+			 "UFFDIO_MOVE is not to be had (%s).",
+			 pagemv_reason_string(mech[PAGEMV_MECH_MOVE].reason));
 	} else if (mech[PAGEMV_MECH_REMAP].available) {
 		report->status = TOOL_FALLBACK;
 		snprintf(verdict, cap,

@@ -86,7 +86,7 @@ static void print_mechanism(const struct pagemv_caps *caps,
 	const struct pagemv_mech_caps *mech = &caps->mech[m];
 	struct advice advice;
 
-	fprintf(out, "  %-6s ", pagemv_mechanism_name(m));
+	fprintf(out, "  %-9s ", pagemv_mechanism_name(m));
 	if (mech->available) {
 		fputs("works ", out);
 		print_costs(mech, out);
@@ -98,7 +98,7 @@ static void print_mechanism(const struct pagemv_caps *caps,
 		fprintf(out, " (%s)", strerrorname_np(-mech->error));
 	fputc('\n', out);
 	if (advice.fix)
-		fprintf(out, "         to get it: %s\n", advice.fix);
+		fprintf(out, "            to get it: %s\n", advice.fix);
 }
 
 static void print_number(const char *name, long long value, FILE *out)

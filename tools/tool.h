@@ -9,7 +9,7 @@
 /* Exit statuses, as pagemv(1) documents them. */
 enum tool_status {
 	TOOL_OK = 0,
-	TOOL_FALLBACK = 1, /* doctor: no UFFDIO_MOVE, but pages move */
+	TOOL_FALLBACK = 1, /* doctor: pages are copied, or mappings change */
 	TOOL_FAILED = 1,   /* demo, bench, top: something went wrong */
 	TOOL_USAGE = 2,
 	TOOL_NOTHING = 3, /* the library cannot work here at all */

@@ -34,6 +34,7 @@ enum pagemv_mechanism {
 	PAGEMV_MECH_MOVE,      /* UFFDIO_MOVE, Linux 6.8 and later */
 	PAGEMV_MECH_REMAP,     /* mremap(FIXED|DONTUNMAP), Linux 5.7 and later */
 	PAGEMV_MECH_COPY,      /* UFFDIO_COPY, or memcpy without userfaultfd */
+	PAGEMV_MECH_COMPANION, /* the module pagemv.ko, by /dev/pagemv: pagemv(4) */
 	PAGEMV_MECH_COUNT
 };
 
@@ -97,6 +98,8 @@ enum pagemv_reason {
 
 	PAGEMV_REASON_REPLACED,           /* of a region, but no longer registered:
 					   * MAP_FIXED or mremap() over it */
+	PAGEMV_REASON_OTHER_DEVICE,       /* /dev/pagemv is something else's */
+	PAGEMV_REASON_OTHER_VERSION,      /* the module is older, or newer */
 	PAGEMV_REASON_COUNT
 };
 
@@ -112,7 +115,8 @@ PAGEMV_API const char *pagemv_reason_string(enum pagemv_reason reason);
  */
 PAGEMV_API const char *pagemv_strerror(int err);
 
-/* The name of a mechanism ("auto", "move", "remap", "copy"), or "unknown". */
+/* The name of a mechanism ("auto", "move", "remap", "copy", "companion"), or
+ * "unknown". */
 PAGEMV_API const char *pagemv_mechanism_name(enum pagemv_mechanism mechanism);
 
 #ifdef __cplusplus

@@ -43,6 +43,8 @@ enum pagemv_uffd_how {
 #define PAGEMV_HAS_FAULTS         (1u << 7) /* faulting regions, by SIGBUS or threads */
 #define PAGEMV_HAS_POISON         (1u << 8) /* UFFDIO_POISON, Linux 6.6 */
 #define PAGEMV_HAS_ASYNC_WP       (1u << 9) /* the kernel tracks stores, Linux 6.7 */
+#define PAGEMV_HAS_VECTORS        (1u << 10) /* the companion: many ranges a call */
+#define PAGEMV_HAS_EXCHANGE       (1u << 11) /* the companion: exchange in a call */
 
 /* One mechanism: whether it works here, and what it costs. */
 struct pagemv_mech_caps {

@@ -110,7 +110,7 @@ typedef int (*pagemv_produce_fn)(void *arg, struct pagemv_produce *page);
 
 /* How pages come to to-space. */
 enum pagemv_evac_how {
-	PAGEMV_EVAC_BY_MOVE = 0, /* UFFDIO_MOVE, Linux 6.8 */
+	PAGEMV_EVAC_BY_MOVE = 0, /* UFFDIO_MOVE, Linux 6.8; or the companion */
 	PAGEMV_EVAC_BY_COPY,     /* UFFDIO_COPY: the same contract, twice the memory
 				  * traffic */
 	PAGEMV_EVAC_STOPPED,     /* no userfaultfd: all of it is produced inside

@@ -124,7 +124,7 @@ struct pagemv_result {
  *
  * MT-Safe. AS-Safe: no malloc, no lock, errno kept; not cancelled. May fault
  * on src (COPY). Fork-safe: see pagemv_open(). UFFDIO_MOVE: Linux 6.8;
- * without it the same contract by copying. Since libpagemv 0.1. Sources:
+ * without it the same contract by the companion (pagemv(4)) or by copying. Since libpagemv 0.1. Sources:
  * UFFDIO_MOVE(2const), mm/userfaultfd.c of 6.18, doc/measurements.md.
  */
 PAGEMV_API int pagemv_move(struct pagemv *pv, void *dst, void *src,
@@ -146,7 +146,7 @@ struct pagemv_seg {
  * Moves n ranges, as n calls of pagemv_move() in the order of the array
  * would, with fewer calls: ranges that follow each other at both sides are
  * moved as one, also when they stand far apart in the array, where order
- * makes no difference.
+ * makes no difference. By the companion all of them are one call then.
  *
  * segs: n elements; the out members of each are written. A range that fails
  * does not stop those behind it, except where they would have been one call.
@@ -186,7 +186,8 @@ PAGEMV_API int pagemv_relocate(struct pagemv *pv, void *dst, void *src,
  * must not overlap and both lie in regions of pv. Holes are exchanged too
  * where HOLES is given. REPLACE and KEEP_HEAD are refused.
  *
- * Works in steps of at most 2 MiB through a staging range. After an error
+ * Works in steps of at most 2 MiB through a staging range, or by one call of
+ * the companion. After an error
  * each page is at one of the two places: res->moved_bytes (or copied) of each
  * range have been exchanged, and none from left_off on. Nobody may store into
  * either range meanwhile; where it happens, pages are kept in res->stray.

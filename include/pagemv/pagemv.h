@@ -43,7 +43,8 @@ enum pagemv_log_level {
 #define PAGEMV_OPEN_HIGH_FDS    (1u << 4) /* descriptors have high numbers: for
 					   * programs that close, or replace,
 					   * all low ones without asking */
-#define PAGEMV_OPEN_FLAGS_ALL   31u
+#define PAGEMV_OPEN_COMPANION_FD (1u << 5) /* companion_fd is an open /dev/pagemv */
+#define PAGEMV_OPEN_FLAGS_ALL   63u
 
 struct pagemv_open_opts {
 	size_t size;        /* sizeof(struct pagemv_open_opts) */
@@ -61,6 +62,10 @@ struct pagemv_open_opts {
 	 */
 	void (*log)(void *arg, enum pagemv_log_level level, const char *line);
 	void *log_arg;
+	/* With PAGEMV_OPEN_COMPANION_FD; stays the caller's, who may close it.
+	 * This process must have opened it: the device serves no other. */
+	int32_t companion_fd;
+	uint32_t reserved;  /* 0 */
 };
 
 /*
@@ -73,8 +78,9 @@ struct pagemv_open_opts {
  * -ENOMEM, -EMFILE or -ENFILE (no descriptor left), -EIO (the kernel refused
  * even plain mappings).
  *
- * Handles are independent of each other. Up to 3 descriptors are kept open,
- * all close-on-exec: the userfaultfd, /proc/self/pagemap, /proc/self/maps.
+ * Handles are independent of each other. Up to 4 descriptors are kept open,
+ * all close-on-exec: the userfaultfd, /proc/self/pagemap, /proc/self/maps,
+ * /dev/pagemv.
  *
  * MT-Safe; not AS-Safe; not for use between fork() and exec() of a threaded
  * process. A handle is of no use in a forked child: all calls on it return

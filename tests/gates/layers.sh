@@ -11,9 +11,10 @@
 # layer FILE: the number of its layer; calls go down, never up.
 layer() {
 	case $1 in
-	base.h | raw_syscall.h | uffd_uapi.h | rcu.h | trace.h) echo 0 ;;
+	base.h | raw_syscall.h | uffd_uapi.h | companion_uapi.h | rcu.h | \
+		trace.h) echo 0 ;;
 	sys.* | log.* | calm.* | policy.* | quirks.* | strings.c | forks.*) echo 1 ;;
-	internal.h | channel.h | stats.* | uffd.* | numa.*) echo 2 ;;
+	internal.h | channel.h | stats.* | uffd.* | companion.* | numa.*) echo 2 ;;
 	kernel.* | mapping.* | pages.* | placement.* | staging.* | diagnose.* | blank.*)
 		echo 3 ;;
 	channel.c | extents.* | page_state.* | region.* | register.c | \
@@ -122,6 +123,9 @@ urcu='urcu|(^|[^_[:alnum:]])(rcu|cds)_'
 
 passes "only uffd.c issues userfaultfd ioctls" \
 	only "$uffdio" "$lib" uffd.c uffd_uapi.h
+passes "only companion.c issues ioctls of the companion" \
+	only "PMV_COMPANION_(IO|INFO|REMAP|REMAPV|EXCHANGE)([^_[:alnum:]]|\$)" \
+	"$lib" companion.c companion_uapi.h
 passes "only sys.c makes system calls" only "$syscalls" "$lib" \
 	sys.c raw_syscall.h
 passes "only rcu.h knows liburcu" only "$urcu" "$lib" rcu.h

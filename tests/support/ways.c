@@ -16,6 +16,7 @@ static const struct {
 			   PAGEMV_MOVE_MAY_REMAP },
 	[T_MOVE] = { "move", PAGEMV_MECH_MOVE, 0 },
 	[T_REMAP] = { "remap", PAGEMV_MECH_REMAP, PAGEMV_MOVE_MAY_REMAP },
+	[T_COMPANION] = { "companion", PAGEMV_MECH_COMPANION, 0 },
 	[T_COPY] = { "copy", PAGEMV_MECH_COPY, 0 },
 	[T_COPY_QUIESCENT] = { "copy-quiescent", PAGEMV_MECH_COPY,
 			       PAGEMV_MOVE_QUIESCENT },
@@ -27,8 +28,11 @@ static const struct {
 	uint32_t disabled;
 } variants[T_VARIANT_COUNT] = {
 	[T_NORMAL] = { "normal", 0, 0 },
-	[T_NO_MOVE] = { "no-move", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) },
-	[T_NO_UFFD] = { "no-uffd", PAGEMV_OPEN_NO_UFFD, 0 },
+	[T_NO_MOVE] = { "no-move", 0,
+			PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+				PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
+	[T_NO_UFFD] = { "no-uffd", PAGEMV_OPEN_NO_UFFD,
+			PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
 };
 
 /*
@@ -161,10 +165,11 @@ bool t_case_only_copies(const struct t_case *c)
 {
 	return c->way == T_COPY || c->way == T_COPY_QUIESCENT ||
 	       (c->way == T_AUTO &&
-		c->caps.mech[PAGEMV_MECH_MOVE].available == 0);
+		c->caps.mech[PAGEMV_MECH_MOVE].available == 0 &&
+		c->caps.mech[PAGEMV_MECH_COMPANION].available == 0);
 }
 
 bool t_case_never_copies(const struct t_case *c)
 {
-	return c->way == T_MOVE || c->way == T_REMAP;
+	return c->way == T_MOVE || c->way == T_COMPANION || c->way == T_REMAP;
 }

@@ -2,7 +2,9 @@
 /*
  * One test body, every way to move: each mechanism, forced or chosen by AUTO,
  * through handles as they are on this kernel and as they would be on older
- * ones (UFFDIO_MOVE disabled; no userfaultfd at all).
+ * ones (UFFDIO_MOVE disabled; no userfaultfd at all). On machines that have the
+ * companion module it is one of them; and where PMV_MECH=companion is in the
+ * environment it takes the place of UFFDIO_MOVE (forced.c).
  *
  *	struct t_case c;
  *
@@ -26,15 +28,16 @@ enum t_way_id {
 	T_AUTO,
 	T_AUTO_REMAP, /* AUTO with MAY_REMAP */
 	T_MOVE,
-	T_REMAP, /* forced, with MAY_REMAP */
-	T_COPY,	 /* forced, other threads may store meanwhile */
+	T_REMAP,     /* forced, with MAY_REMAP */
+	T_COMPANION, /* forced */
+	T_COPY,	     /* forced, other threads may store meanwhile */
 	T_COPY_QUIESCENT,
 	T_WAY_COUNT
 };
 
 enum t_variant_id {
 	T_NORMAL,
-	T_NO_MOVE, /* as on a kernel before 6.8 */
+	T_NO_MOVE, /* as on a kernel before 6.8, without the companion */
 	T_NO_UFFD, /* as under a seccomp filter */
 	T_VARIANT_COUNT
 };
@@ -81,6 +84,9 @@ void *t_case_map_at(struct t_case *c, size_t pages, size_t align_bytes,
 void *t_case_heap(struct t_case *c, size_t pages);
 /* Registers memory that is there, or ends the test. */
 struct pagemv_region *t_register(struct pagemv *pv, void *addr, size_t pages);
+
+/* Whether the library is not to see UFFDIO_MOVE (forced.c). */
+bool t_hides_move(void);
 
 /* The case's options with more flags. */
 struct pagemv_move_opts t_opts(const struct t_case *c, uint32_t more_flags);

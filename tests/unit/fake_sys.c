@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "companion_uapi.h"
+#include "fake_companion.h"
 #include "fake_uffd.h"
 #include "uffd_uapi.h"
 #include "t.h"
@@ -48,6 +50,7 @@ static struct {
 	uint64_t slept_ns;
 	int fds;
 	size_t mapped;
+	bool companion;
 } fake;
 
 /* ---- what tests say and ask ---- */
@@ -70,6 +73,12 @@ void fake_reset(void)
 	fake_forget_counts();
 	fake.fds = 0;
 	fake.mapped = 0;
+	fake.companion = false;
+}
+
+void fake_companion(bool there)
+{
+	fake.companion = there;
 }
 
 void fake_add(struct fake_rule rule)
@@ -166,23 +175,61 @@ size_t fake_mapped_bytes(void)
 const char *fake_call_name(enum fake_call call)
 {
 	static const char *const names[] = {
-		"none",	       "API",	       "IOC_NEW",
-		"REGISTER",    "UNREGISTER",   "WAKE",
-		"MOVE",	       "COPY",	       "ZEROPAGE",
-		"POISON",      "WRITEPROTECT", "SCAN",
-		"QUERY",       "ioctl",	       "userfaultfd(user)",
-		"userfaultfd", "discard",      "populate",
-		"cold",	       "madvise",      "open",
-		"close",       "read",	       "pread",
-		"mmap",	       "mmap at",      "munmap",
-		"mremap",      "mincore",      "msync",
-		"mlock",       "munlock",      "futex wait",
-		"futex wake",  "poll",	       "eventfd",
-		"write",       "queue signal", "sigaction",
-		"uname",       "reserve",      "reserve over",
-		"mprotect",    "name",	       "limit",
-		"getpid",      "yield",	       "sleep",
-		"now",	       "any",
+		"none",
+		"API",
+		"IOC_NEW",
+		"REGISTER",
+		"UNREGISTER",
+		"WAKE",
+		"MOVE",
+		"COPY",
+		"ZEROPAGE",
+		"POISON",
+		"WRITEPROTECT",
+		"SCAN",
+		"QUERY",
+		"INFO",
+		"REMAP",
+		"REMAPV",
+		"EXCHANGE",
+		"ioctl",
+		"userfaultfd(user)",
+		"userfaultfd",
+		"discard",
+		"populate",
+		"cold",
+		"madvise",
+		"open",
+		"close",
+		"dup",
+		"read",
+		"pread",
+		"mmap",
+		"mmap at",
+		"munmap",
+		"mremap",
+		"mincore",
+		"msync",
+		"mlock",
+		"munlock",
+		"futex wait",
+		"futex wake",
+		"poll",
+		"eventfd",
+		"write",
+		"queue signal",
+		"sigaction",
+		"uname",
+		"reserve",
+		"reserve over",
+		"mprotect",
+		"name",
+		"limit",
+		"getpid",
+		"yield",
+		"sleep",
+		"now",
+		"any",
 	};
 
 	return names[call];
@@ -194,6 +241,15 @@ bool fake_is_real(void)
 
 	if (real < 0)
 		real = !t_env("FAKE_UFFD", 0) && fake_uffd_in_kernel();
+	return real;
+}
+
+bool fake_companion_is_real(void)
+{
+	static int real = -1;
+
+	if (real < 0)
+		real = !t_env("FAKE_UFFD", 0) && fake_companion_in_kernel();
 	return real;
 }
 
@@ -255,6 +311,8 @@ static int forward_ioctl(int fd, unsigned long request, void *arg)
 {
 	if (fake_uffd_owns(fd))
 		return fake_uffd_ioctl(fd, request, arg);
+	if (fake_companion_owns(fd))
+		return fake_companion_ioctl(fd, request, arg);
 	return pmv_sys_linux.ioctl(fd, request, arg);
 }
 
@@ -264,10 +322,19 @@ static bool shorten(enum fake_call call, void *arg, size_t bytes)
 	struct pmv_uffdio_move *m = arg;
 	struct uffdio_copy *c = arg;
 	struct uffdio_range *r = arg; /* first in what the others take */
+	struct pmv_companion_remapv *v = arg;
+	struct pmv_companion_exchange *x = arg;
 
 	switch (call) {
 	case FAKE_MOVE:
+	case FAKE_REMAP: /* laid out as MOVE */
 		m->len = bytes < m->len ? bytes : m->len;
+		return true;
+	case FAKE_REMAPV: /* so many ranges */
+		v->count = bytes < v->count ? (uint32_t)bytes : v->count;
+		return true;
+	case FAKE_EXCHANGE:
+		x->len = bytes < x->len ? bytes : x->len;
 		return true;
 	case FAKE_COPY:
 		c->len = bytes < c->len ? bytes : c->len;
@@ -285,8 +352,10 @@ static bool shorten(enum fake_call call, void *arg, size_t bytes)
 
 static void tell(enum fake_call call, void *arg, int64_t count)
 {
-	if (call == FAKE_MOVE)
+	if (call == FAKE_MOVE || call == FAKE_REMAP)
 		((struct pmv_uffdio_move *)arg)->move = count;
+	else if (call == FAKE_EXCHANGE)
+		((struct pmv_companion_exchange *)arg)->moved = count;
 	else if (call == FAKE_COPY)
 		((struct uffdio_copy *)arg)->copy = count;
 	else if (call == FAKE_ZERO)
@@ -336,6 +405,40 @@ static int move_with_pins(int fd, unsigned long request, void *arg)
 	return rc == 0 ? -EAGAIN : rc;
 }
 
+/* As the module does it, which makes no difference to who looks at it. */
+static int vector_with_pins(int fd, struct pmv_companion_remapv *v)
+{
+	struct pmv_companion_range *ranges = (void *)(uintptr_t)v->ranges;
+	int error = 0;
+
+	v->moved = 0;
+	for (uint32_t i = 0; i < v->count; i++) {
+		struct pmv_companion_range *r = &ranges[i];
+		struct pmv_companion_remap one = { r->dst, r->src, r->len,
+						   v->mode, 0 };
+		int rc = move_with_pins(fd, PMV_COMPANION_REMAP, &one);
+
+		r->moved = one.moved;
+		v->moved += r->moved > 0 ? r->moved : 0;
+		error = error ? error : rc;
+	}
+	return error && v->moved ? -EAGAIN : error;
+}
+
+static int exchange_with_pins(int fd, struct pmv_companion_exchange *x)
+{
+	size_t bytes = before_pin(x->b, before_pin(x->a, x->len));
+	struct pmv_companion_exchange part = *x;
+	int rc = -EBUSY;
+
+	part.len = bytes;
+	part.moved = -EBUSY;
+	if (bytes)
+		rc = forward_ioctl(fd, PMV_COMPANION_EXCHANGE, &part);
+	x->moved = part.moved;
+	return rc == 0 && bytes < x->len ? -EAGAIN : rc;
+}
+
 static enum fake_call ioctl_kind(unsigned long request)
 {
 	switch (request) {
@@ -363,6 +466,14 @@ static enum fake_call ioctl_kind(unsigned long request)
 		return FAKE_SCAN;
 	case PMV_PROCMAP_QUERY:
 		return FAKE_QUERY;
+	case PMV_COMPANION_INFO:
+		return FAKE_INFO;
+	case PMV_COMPANION_REMAP:
+		return FAKE_REMAP;
+	case PMV_COMPANION_REMAPV:
+		return FAKE_REMAPV;
+	case PMV_COMPANION_EXCHANGE:
+		return FAKE_EXCHANGE;
 	default:
 		return FAKE_OTHER_IOCTL;
 	}
@@ -372,7 +483,10 @@ static uintptr_t ioctl_address(enum fake_call call, const void *arg)
 {
 	switch (call) {
 	case FAKE_MOVE:
+	case FAKE_REMAP:
 		return ((const struct pmv_uffdio_move *)arg)->dst;
+	case FAKE_EXCHANGE:
+		return ((const struct pmv_companion_exchange *)arg)->a;
 	case FAKE_COPY:
 		return ((const struct uffdio_copy *)arg)->dst;
 	case FAKE_REGISTER:
@@ -410,8 +524,12 @@ static int fake_ioctl(int fd, unsigned long request, void *arg)
 			tell(call, arg, r->told);
 		return r->error;
 	}
-	if (call == FAKE_MOVE)
+	if (call == FAKE_MOVE || call == FAKE_REMAP)
 		return move_with_pins(fd, request, arg);
+	if (call == FAKE_REMAPV && fake.n_pins)
+		return vector_with_pins(fd, arg);
+	if (call == FAKE_EXCHANGE)
+		return exchange_with_pins(fd, arg);
 	if (call == FAKE_NEW)
 		return new_fd(fake_is_real() ? forward_ioctl(fd, request, arg)
 					     : fake_uffd_open());
@@ -454,6 +572,12 @@ static int fake_open(const char *path, int flags)
 	fd = open_text(path);
 	if (fd >= 0)
 		return new_fd(fd);
+	if (strcmp(path, "/dev/pagemv") == 0) {
+		if (!fake.companion)
+			return -ENOENT;
+		if (!fake_companion_is_real())
+			return new_fd(fake_companion_open());
+	}
 	/* A played userfaultfd has a device, too. */
 	if (!fake_is_real() && strcmp(path, "/dev/userfaultfd") == 0)
 		path = "/dev/null";
@@ -471,10 +595,25 @@ static int fake_close(int fd)
 			fake.files[i].fd = -1;
 	if (fake_uffd_owns(fd))
 		fake_uffd_close(fd);
+	if (fake_companion_owns(fd))
+		fake_companion_close(fd);
 	rc = pmv_sys_linux.close(fd);
 	if (rc == 0)
 		fake.fds--;
 	return answers(r) ? r->error : rc;
+}
+
+static int fake_dup_from(int fd, int least)
+{
+	const struct fake_rule *r = rule_for(FAKE_DUP, 0, NULL);
+	int twin;
+
+	if (answers(r))
+		return r->error;
+	twin = pmv_sys_linux.dup_from(fd, least);
+	if (twin >= 0 && fake_companion_owns(fd))
+		fake_companion_dup(twin);
+	return new_fd(twin);
 }
 
 static ssize_t read_text(int fd, void *buf, size_t bytes)
@@ -793,6 +932,7 @@ const struct pmv_sys fake_sys = {
 	.userfaultfd = fake_userfaultfd,
 	.open = fake_open,
 	.close = fake_close,
+	.dup_from = fake_dup_from,
 	.read = fake_read,
 	.pread = fake_pread,
 	.mmap = fake_mmap,

@@ -12,7 +12,9 @@
  * test is a process.
  *
  * Where the kernel (or the sandbox) has no UFFDIO_MOVE, or FAKE_UFFD=1 is in
- * the environment, userfaultfd is played by fake_uffd.c.
+ * the environment, userfaultfd is played by fake_uffd.c. There is no companion
+ * module, unless fake_companion() says so: then it is the kernel's own, or, in
+ * the same cases, played by fake_companion.c.
  */
 #ifndef TESTS_UNIT_FAKE_SYS_H
 #define TESTS_UNIT_FAKE_SYS_H
@@ -41,6 +43,10 @@ enum fake_call {
 	FAKE_PROTECT, /* UFFDIO_WRITEPROTECT */
 	FAKE_SCAN,    /* PAGEMAP_SCAN */
 	FAKE_QUERY,   /* PROCMAP_QUERY */
+	FAKE_INFO,    /* PAGEMVIO_INFO, and the others of the companion */
+	FAKE_REMAP,
+	FAKE_REMAPV,
+	FAKE_EXCHANGE,
 	FAKE_OTHER_IOCTL,
 	FAKE_UFFD_USER, /* userfaultfd(UFFD_USER_MODE_ONLY) */
 	FAKE_UFFD_FULL, /* userfaultfd() without it */
@@ -50,6 +56,7 @@ enum fake_call {
 	FAKE_ADVISE,	/* any other advice */
 	FAKE_OPEN,
 	FAKE_CLOSE,
+	FAKE_DUP,
 	FAKE_READ,
 	FAKE_PREAD,
 	FAKE_MMAP,
@@ -92,7 +99,8 @@ struct fake_rule {
 	unsigned int nth;
 	unsigned int times;
 	/* Only calls about this: open(), a path that begins so; others, this
-	 * address (MOVE, COPY: dst; mremap: src; futex: the word). */
+	 * address (MOVE, COPY, REMAP: dst; EXCHANGE: a; mremap: src; futex:
+	 * the word). */
 	const char *path;
 	uintptr_t at;
 	/* What happens: before() first; then so many bytes from the start
@@ -124,6 +132,8 @@ void fake_behave(void);
 
 /* The page is pinned: UFFDIO_MOVE stops at it as the kernel does. */
 void fake_pin(const void *page);
+/* Whether there is the companion module; until fake_reset(). */
+void fake_companion(bool there);
 /* What uname() says: 6.18.44, which has the miscount, if nothing else. */
 void fake_release(const char *release);
 /* open(path) gives text to read, at most bytes_a_read at a time. */
@@ -148,5 +158,7 @@ const char *fake_call_name(enum fake_call call);
 
 /* Whether MOVE is the kernel's own here, not played. */
 bool fake_is_real(void);
+/* And the companion. */
+bool fake_companion_is_real(void);
 
 #endif /* TESTS_UNIT_FAKE_SYS_H */

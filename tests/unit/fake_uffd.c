@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "proc.h"
@@ -180,10 +181,22 @@ static int move_page_or_hole(int fd, uintptr_t dst, uintptr_t src)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Whether the kernel could read it for this process. */
+static bool readable(uintptr_t addr)
+{
+	char byte;
+	struct iovec here = { &byte, 1 }, there = { (void *)addr, 1 };
+
+	return t_present((void *)addr) ||
+	       process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1;
+}
+
 static int copy_page(int fd, uintptr_t dst, uintptr_t src)
 {
 	if (!registered(fd, dst, dst + t_page()))
 		return -ENOENT;
+	if (!readable(src))
+		return -EFAULT;
 	if (t_present((void *)dst))
 		return -EEXIST;
 	memcpy((void *)dst, (void *)src, t_page());

@@ -20,6 +20,16 @@ const struct way ways[] = {
 	  PAGEMV_MECH_BIT(PAGEMV_MECH_COPY) },
 	{ "copy, quiescent", 0, 0, PAGEMV_MOVE_QUIESCENT, PAGEMV_MECH_COPY,
 	  PAGEMV_MECH_BIT(PAGEMV_MECH_COPY) },
+	{ "companion", 0, 0, 0, PAGEMV_MECH_COMPANION,
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
+	{ "companion, holes, replace", 0, 0,
+	  PAGEMV_MOVE_HOLES | PAGEMV_MOVE_REPLACE, PAGEMV_MECH_COMPANION,
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
+	{ "auto with the companion before 6.8", 0,
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE), 0, PAGEMV_MECH_AUTO,
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
+	{ "auto with the companion, without userfaultfd", PAGEMV_OPEN_NO_UFFD,
+	  0, 0, PAGEMV_MECH_AUTO, PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
 	{ "auto before 6.8", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE), 0,
 	  PAGEMV_MECH_AUTO, PAGEMV_MECH_BIT(PAGEMV_MECH_COPY) },
 	{ "auto without userfaultfd", PAGEMV_OPEN_NO_UFFD, 0, 0,
@@ -37,6 +47,8 @@ struct pagemv *scene_handle(const struct way *way)
 	struct pagemv *pv = NULL;
 	int rc;
 
+	fake_companion(way &&
+		       way->uses & PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION));
 	if (way) {
 		opts.flags = way->open_flags;
 		opts.disabled = way->disabled;

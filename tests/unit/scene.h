@@ -34,7 +34,9 @@ struct way {
 	uint32_t disabled;
 	uint32_t flags; /* PAGEMV_MOVE_* */
 	uint32_t mechanism;
-	uint32_t uses; /* PAGEMV_MECH_BIT() of what must do it */
+	/* PAGEMV_MECH_BIT() of what must do it; there is a companion if that
+	 * is the one */
+	uint32_t uses;
 };
 
 /* AUTO, each mechanism forced, and what older kernels make of AUTO. */

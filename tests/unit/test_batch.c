@@ -373,11 +373,174 @@ Test(batch, skipped_pages_belong_to_their_range)
 	scene_close(&s);
 }
 
+/* ---- one call of the companion ---- */
+
+static const struct way companion = {
+	"companion", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE),
+	0,	     0, PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION)
+};
+
+static const unsigned int apart[4] = { 6, 2, 0, 4 };
+
+Test(batch, ranges_apart_are_one_call_of_the_companion)
+{
+	struct scene s = scene_open(PAGES, &companion);
+	struct pagemv_stats stats = { .size = sizeof(stats) };
+	struct pagemv_seg segs[4];
+	struct pagemv_result res;
+	int rc;
+
+	make_segs(&s, apart, 4, segs);
+	rc = pagemv_movev(s.pv, segs, 4, NULL, &res);
+	cr_expect(rc == 0);
+	EXPECT_RIGHT(segs_wrong(segs, 4, rc, &res));
+	cr_expect(fake_total() == 1 && fake_count(FAKE_REMAPV) == 1);
+	cr_expect(res.kernel_calls == 1 && res.moved_bytes == t_pages(4));
+	cr_expect(res.mechanisms == companion.uses);
+	cr_expect(res.left_off == t_pages(4));
+	for (size_t i = 0; i < 4; i++)
+		EXPECT_RIGHT(
+			t_check(s.heap + t_pages(apart[i]), apart[i] + 1, 1));
+	cr_expect(pagemv_stats(s.pv, &stats) == 0);
+	cr_expect(stats.calls == 4 && stats.kernel_calls == 1);
+	cr_expect(stats.moved_bytes == t_pages(4));
+	scene_close(&s);
+}
+
+/* Pages 0 and 1, and 4 to 6. */
+Test(batch, neighbours_are_one_range_of_the_vector)
+{
+	static const unsigned int order[5] = { 5, 1, 4, 0, 6 };
+	struct scene s = scene_open(PAGES, &companion);
+	struct pagemv_seg segs[5];
+	struct pagemv_result res;
+	int rc;
+
+	make_segs(&s, order, 5, segs);
+	fake_pin(s.src + t_pages(5));
+	rc = pagemv_movev(s.pv, segs, 5, NULL, &res);
+	EXPECT_STOPPED(rc, &res, -EBUSY, PAGEMV_REASON_PINNED);
+	EXPECT_RIGHT(segs_wrong(segs, 5, rc, &res));
+	cr_expect(fake_count(FAKE_REMAPV) == 1);
+	for (size_t i = 0; i < 5; i++)
+		cr_expect(segs[i].error == (order[i] == 5 ? -EBUSY : 0));
+	cr_expect(res.moved_bytes == t_pages(4) && res.left_off == 0);
+	EXPECT_RIGHT(t_check_range(s.heap, 2, 1));
+	EXPECT_RIGHT(t_check(s.heap + t_pages(4), 5, 1));
+	EXPECT_RIGHT(t_check(s.src + t_pages(5), 6, 1));
+	EXPECT_RIGHT(t_check(s.heap + t_pages(6), 7, 1));
+	fake_behave();
+	scene_close(&s);
+}
+
+Test(batch, each_range_of_a_vector_has_its_own_fate)
+{
+	for (size_t bad = 0; bad < 4; bad++) {
+		struct scene s = scene_open(PAGES, &companion);
+		struct pagemv_stats stats = { .size = sizeof(stats) };
+		struct pagemv_seg segs[4];
+		struct pagemv_result res;
+		int rc;
+
+		make_segs(&s, apart, 4, segs);
+		t_drop(s.src + t_pages(apart[bad]), 1);
+		rc = pagemv_movev(s.pv, segs, 4, NULL, &res);
+		EXPECT_STOPPED(rc, &res, -ENOENT, PAGEMV_REASON_HOLE);
+		EXPECT_RIGHT(segs_wrong(segs, 4, rc, &res));
+		for (size_t i = 0; i < 4; i++)
+			cr_expect(segs[i].error == (i == bad ? -ENOENT : 0));
+		cr_expect(res.left_off == t_pages(bad));
+		cr_expect(pagemv_stats(s.pv, &stats) == 0);
+		cr_expect(stats.calls == 4 && stats.failed_calls == 1);
+		cr_expect(stats.kernel_calls == res.kernel_calls);
+		scene_close(&s);
+	}
+}
+
+Test(batch, a_vector_that_is_refused_goes_range_by_range)
+{
+	static const int errors[] = { -EAGAIN, -EBUSY,	-EFAULT, -EINVAL,
+				      -ENOMEM, -ENOTTY, -EPERM,	 -E2BIG };
+
+	for (size_t i = 0; i < T_COUNT(errors); i++) {
+		struct scene s = scene_open(PAGES, &companion);
+		struct pagemv_seg segs[4];
+		struct pagemv_result res;
+		int rc;
+
+		make_segs(&s, apart, 4, segs);
+		fake_fail(FAKE_REMAPV, 1, errors[i]);
+		rc = pagemv_movev(s.pv, segs, 4, NULL, &res);
+		cr_expect(rc == 0 && res.moved_bytes == t_pages(4));
+		EXPECT_RIGHT(segs_wrong(segs, 4, rc, &res));
+		cr_expect(fake_count(FAKE_REMAP) == 4);
+		scene_close(&s);
+	}
+}
+
+/* So many of its ranges are done, and then it ends. */
+Test(batch, a_vector_may_end_at_each_place)
+{
+	for (size_t n = 1; n < 4; n++) {
+		struct scene s = scene_open(PAGES, &companion);
+		struct pagemv_seg segs[4];
+		struct pagemv_result res;
+		int rc;
+
+		make_segs(&s, apart, 4, segs);
+		fake_add((struct fake_rule){
+			.call = FAKE_REMAPV, .error = -EAGAIN, .really = n });
+		rc = pagemv_movev(s.pv, segs, 4, NULL, &res);
+		cr_expect(rc == 0 && res.moved_bytes == t_pages(4));
+		cr_expect(res.kernel_calls == 1 + (4 - n), "%u",
+			  res.kernel_calls);
+		EXPECT_RIGHT(segs_wrong(segs, 4, rc, &res));
+		scene_close(&s);
+	}
+}
+
+Test(batch, what_is_not_plain_is_not_in_the_vector)
+{
+	struct scene s = scene_open(PAGES, &companion);
+	struct pagemv_move_opts opts = { .size = sizeof(opts) };
+	struct pagemv_seg segs[4];
+	struct pagemv_result res;
+	char *other = t_map(1);
+
+	/* Of no region; misaligned. */
+	make_segs(&s, apart, 4, segs);
+	segs[1].dst = other;
+	segs[3].len_bytes = 100;
+	cr_expect(pagemv_movev(s.pv, segs, 4, NULL, &res) == -EINVAL);
+	cr_expect(segs[0].error == 0 && segs[2].error == 0);
+	cr_expect(segs[1].reason == PAGEMV_REASON_NOT_REGISTERED);
+	cr_expect(segs[3].reason == PAGEMV_REASON_MISALIGNED);
+	cr_expect(fake_count(FAKE_REMAPV) == 1);
+	/* Flags that need the engine; another mechanism. */
+	fake_forget_counts();
+	t_drop(s.heap, PAGES);
+	t_fill_range(s.src, PAGES, 1);
+	make_segs(&s, apart, 4, segs);
+	opts.flags = PAGEMV_MOVE_HOLES;
+	cr_expect(pagemv_movev(s.pv, segs, 2, &opts, &res) == 0);
+	opts.flags = 0;
+	opts.busy = PAGEMV_BUSY_REMAP;
+	cr_expect(pagemv_movev(s.pv, segs + 2, 2, &opts, &res) == -EOPNOTSUPP);
+	cr_expect(segs[2].reason == PAGEMV_REASON_LAYOUT);
+	opts.busy = 0;
+	opts.mechanism = PAGEMV_MECH_COPY;
+	cr_expect(pagemv_movev(s.pv, segs + 2, 2, &opts, &res) == 0);
+	cr_expect(fake_count(FAKE_REMAPV) == 0);
+	t_unmap(other, 1);
+	scene_close(&s);
+}
+
 /* ---- every call fails once ---- */
 
 struct bed {
 	struct scene s;
 	const struct way *way;
+	bool apart; /* every second page */
 	size_t lost;
 };
 
@@ -403,23 +566,23 @@ static const char *movev_wrong(void *arg)
 					       .mechanism = b->way->mechanism };
 	struct pagemv_seg segs[PAGES];
 	struct pagemv_result res;
+	size_t mapped, n = b->apart ? T_COUNT(apart) : PAGES;
 	const char *wrong;
-	size_t mapped;
 	int rc;
 
 	t_drop(b->s.heap, PAGES);
 	t_fill_range(b->s.src, PAGES, 1);
-	make_segs(&b->s, mixed, PAGES, segs);
-	rc = pagemv_movev(b->s.pv, segs, PAGES, &opts, &res);
+	make_segs(&b->s, b->apart ? apart : mixed, n, segs);
+	rc = pagemv_movev(b->s.pv, segs, n, &opts, &res);
 	fake_behave();
-	wrong = segs_wrong(segs, PAGES, rc, &res);
+	wrong = segs_wrong(segs, n, rc, &res);
 	if (!wrong)
 		wrong = places_wrong(b, &res);
 	take_stray(&res);
 	mapped = fake_mapped_bytes();
 	if (fake_injected(FAKE_MUNMAP))
 		b->lost = mapped;
-	if (!wrong && mapped > b->lost + PMV_STAGING_BYTES + t_page())
+	if (!wrong && mapped > b->lost + PMV_STAGING_BYTES + t_pages(2))
 		wrong = "mappings leak";
 	if (!wrong && !sweep_known_error(rc))
 		wrong = "not an error of pagemv_movev()";
@@ -436,4 +599,14 @@ Test(batch, no_failing_call_loses_a_page, .timeout = 60)
 		sweep(b.way->name, movev_wrong, &b);
 		pagemv_close(b.s.pv);
 	}
+}
+
+Test(batch, no_failing_call_loses_a_page_of_a_vector, .timeout = 60)
+{
+	struct bed b = { .way = &companion, .apart = true };
+
+	fake_reset();
+	b.s = scene_open(PAGES, b.way);
+	sweep("vector", movev_wrong, &b);
+	pagemv_close(b.s.pv);
 }

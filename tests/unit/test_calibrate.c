@@ -20,7 +20,7 @@ Test(calibrate, costs_are_measured_and_told)
 	cr_assert(pagemv_calibrate(pv) == 0);
 	caps = caps_of(pv);
 	for (int m = PAGEMV_MECH_MOVE; m < PAGEMV_MECH_COUNT; m++) {
-		cr_expect(caps.mech[m].calibrated);
+		cr_expect(caps.mech[m].calibrated == caps.mech[m].available);
 		cr_expect(caps.mech[m].page_ns > 0 && caps.mech[m].call_ns > 0);
 	}
 	/* The staging range that copies went through is kept. */
@@ -37,6 +37,28 @@ Test(calibrate, it_can_be_asked_for_at_open)
 
 	cr_assert(pmv_open_with(&pv, &opts, &fake_sys) == 0);
 	cr_expect(caps_of(pv).mech[PAGEMV_MECH_MOVE].calibrated);
+	pagemv_close(pv);
+}
+
+/* A played move of the companion takes many times as long as a real one. */
+Test(calibrate, auto_takes_the_companion_by_what_was_measured)
+{
+	static const struct way both = {
+		"", 0, 0, 0, 0, PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION)
+	};
+	struct pagemv *pv = scene_handle(&both);
+	struct pagemv_caps caps;
+	size_t pages;
+
+	cr_expect(pmv_companion_from(pv) == 0);
+	cr_assert(pagemv_calibrate(pv) == 0);
+	caps = caps_of(pv);
+	cr_expect(caps.mech[PAGEMV_MECH_COMPANION].calibrated);
+	pages = pmv_cheaper_from(
+		&atomic_load(&pv->costs)->mech[PAGEMV_MECH_COMPANION],
+		&atomic_load(&pv->costs)->mech[PAGEMV_MECH_MOVE]);
+	cr_expect(pmv_companion_from(pv) ==
+		  (pages == SIZE_MAX ? pages : t_pages(pages)));
 	pagemv_close(pv);
 }
 

@@ -99,9 +99,9 @@ static const char *handle_wrong(struct pair *p)
 
 	if (fake_injected(FAKE_MUNMAP))
 		p->lost = mapped;
-	if (mapped > p->lost + PMV_STAGING_BYTES + t_page())
+	if (mapped > p->lost + PMV_STAGING_BYTES + t_pages(2))
 		return "mappings leak";
-	return fake_open_fds() > 3 ? "descriptors leak" : NULL;
+	return fake_open_fds() > 4 ? "descriptors leak" : NULL;
 }
 
 static const char *exchange_and_go_on(void *arg)
@@ -141,7 +141,7 @@ static const char *exchange_unless_stuck(void *arg)
 	return wrong;
 }
 
-Test(exchange, no_failing_call_loses_a_page, .timeout = 60)
+Test(exchange, no_failing_call_loses_a_page, .timeout = 120)
 {
 	for (size_t i = 0; i < n_ways; i++) {
 		struct pair p;
@@ -397,5 +397,123 @@ Test(exchange, no_memory_for_staging_changes_nothing)
 	rc = exchange(&p, 0, &res);
 	EXPECT_STOPPED(rc, &res, -ENOMEM, PAGEMV_REASON_NO_MEMORY);
 	EXPECT_RIGHT(pair_wrong(&p, rc, &res));
+	scene_close(&p.s);
+}
+
+/* ---- one call of the companion ---- */
+
+static const struct way companion = {
+	"companion", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE),
+	0,	     0, PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION)
+};
+
+Test(exchange, the_companion_does_it_in_one_call)
+{
+	struct pair p = pair_open(&companion);
+	struct pagemv_result res;
+
+	cr_expect(exchange(&p, PAGEMV_MOVE_HOLES, &res) == 0);
+	cr_expect(fake_total() == 1 && fake_count(FAKE_EXCHANGE) == 1);
+	cr_expect(res.kernel_calls == 1 && res.mechanisms == companion.uses);
+	cr_expect(res.moved_bytes == t_pages(PAGES) && !res.copied_bytes);
+	EXPECT_RIGHT(pair_wrong(&p, 0, &res));
+	scene_close(&p.s);
+}
+
+Test(exchange, the_companion_meets_no_hole_where_none_is_allowed)
+{
+	for (size_t side = 0; side < 2; side++)
+		for (size_t at = 0; at < PAGES; at++) {
+			struct pair p = pair_open(&companion);
+			char *hole = (side ? p.b : p.a) + t_pages(at);
+			struct pagemv_result res;
+			int rc;
+
+			t_drop(hole, 1);
+			rc = exchange(&p, 0, &res);
+			EXPECT_STOPPED(rc, &res, -ENOENT, PAGEMV_REASON_HOLE);
+			cr_expect(res.left_off == t_pages(at));
+			cr_expect(res.moved_bytes == t_pages(at));
+			EXPECT_RIGHT(t_check_range(p.a, at, PAGES + 1));
+			EXPECT_RIGHT(t_check_range(p.b, at, 1));
+			EXPECT_RIGHT(t_check_absent(hole, 1));
+			scene_close(&p.s);
+		}
+}
+
+Test(exchange, the_companion_stops_at_each_place)
+{
+	for (size_t at = 1; at < PAGES; at++) {
+		struct pair p = pair_open(&companion);
+		struct pagemv_result res;
+		int rc;
+
+		fake_add((struct fake_rule){ .call = FAKE_EXCHANGE,
+					     .error = -EAGAIN,
+					     .really = t_pages(at),
+					     .tell = true,
+					     .told = (int64_t)t_pages(at) });
+		rc = exchange(&p, PAGEMV_MOVE_HOLES, &res);
+		cr_expect(rc == 0 && res.kernel_calls == 2);
+		EXPECT_RIGHT(pair_wrong(&p, rc, &res));
+		fake_behave();
+		scene_close(&p.s);
+	}
+}
+
+Test(exchange, what_the_companion_refuses_goes_by_the_staging_range)
+{
+	static const int errors[] = { -EAGAIN, -EBUSY,	-EFAULT, -EINVAL,
+				      -ENOMEM, -ENOTTY, -EPERM,	 -EEXIST };
+
+	for (size_t i = 0; i < T_COUNT(errors); i++) {
+		struct pair p = pair_open(&companion);
+		struct pagemv_result res;
+		int rc;
+
+		fake_refuse(FAKE_EXCHANGE, errors[i]);
+		rc = exchange(&p, 0, &res);
+		fake_behave();
+		cr_expect(rc == 0, "%d: %d", errors[i], rc);
+		cr_expect(fake_count(FAKE_REMAP) == 3);
+		EXPECT_RIGHT(pair_wrong(&p, rc, &res));
+		cr_expect(res.moved_bytes == t_pages(PAGES));
+		scene_close(&p.s);
+	}
+}
+
+Test(exchange, a_pinned_page_stops_the_companion)
+{
+	for (size_t side = 0; side < 2; side++)
+		for (size_t at = 0; at < PAGES; at++) {
+			struct pair p = pair_open(&companion);
+			struct pagemv_result res;
+			int rc;
+
+			fake_pin((side ? p.b : p.a) + t_pages(at));
+			rc = exchange(&p, 0, &res);
+			EXPECT_STOPPED(rc, &res, -EBUSY, PAGEMV_REASON_PINNED);
+			EXPECT_RIGHT(pair_wrong(&p, rc, &res));
+			cr_expect(res.left_off == t_pages(at));
+			fake_behave();
+			scene_close(&p.s);
+		}
+}
+
+Test(exchange, what_the_companion_does_not_see_is_refused_untouched)
+{
+	struct pair p = pair_open(&companion);
+	struct pagemv_result res;
+	char *other = t_map(PAGES);
+	int rc =
+		pagemv_exchange(p.s.pv, p.a, other, t_pages(PAGES), NULL, &res);
+
+	EXPECT_STOPPED(rc, &res, -EINVAL, PAGEMV_REASON_NOT_REGISTERED);
+	cr_expect(fake_count(FAKE_EXCHANGE) == 0);
+	rc = pagemv_exchange(p.s.pv, p.a, p.a + t_page(), t_pages(2), NULL,
+			     &res);
+	EXPECT_STOPPED(rc, &res, -EINVAL, PAGEMV_REASON_OVERLAP);
+	EXPECT_RIGHT(t_check_range(p.a, PAGES, 1));
+	t_unmap(other, PAGES);
 	scene_close(&p.s);
 }

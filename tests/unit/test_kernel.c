@@ -646,3 +646,185 @@ Test(kernel, a_known_bad_kernel_and_a_fallback_are_logged)
 	cr_expect(l.n[PAGEMV_LOG_INFO] == 1);
 	cr_expect(strstr(l.last, "copied") != NULL, "%s", l.last);
 }
+
+/* ---- the companion ---- */
+
+#define COMPANION PAGEMV_MECH_COMPANION
+
+Test(kernel, without_a_module_there_is_no_companion)
+{
+	struct pagemv_caps caps = probe(NULL);
+
+	expect_lacking(&caps, COMPANION, PAGEMV_REASON_NOT_IN_KERNEL, -ENOENT);
+	cr_expect(!(caps.facilities &
+		    (PAGEMV_HAS_VECTORS | PAGEMV_HAS_EXCHANGE)));
+}
+
+Test(kernel, the_companion_is_found_by_moving_a_page)
+{
+	struct pagemv_caps caps;
+
+	fake_companion(true);
+	caps = probe(NULL);
+	cr_expect(caps.mech[COMPANION].available, "%s",
+		  pagemv_reason_string(caps.mech[COMPANION].reason));
+	cr_expect(caps.facilities & PAGEMV_HAS_VECTORS);
+	cr_expect(caps.facilities & PAGEMV_HAS_EXCHANGE);
+	cr_expect(fake_count(FAKE_REMAP) == 1);
+}
+
+static void expect_no_companion(struct fake_rule rule,
+				enum pagemv_reason reason, int error)
+{
+	struct pagemv_caps caps;
+
+	rule.times = FAKE_EVER;
+	fake_add(rule);
+	caps = probe(NULL);
+	expect_lacking(&caps, COMPANION, reason, error);
+	cr_expect(caps.mech[MOVE].available);
+	fake_behave();
+}
+
+static void expect_refused(enum fake_call call, int error,
+			   enum pagemv_reason reason)
+{
+	expect_no_companion((struct fake_rule){ .call = call,
+						.error = error,
+						.path = call == FAKE_OPEN
+								? "/dev/pagemv"
+								: NULL },
+			    reason, error);
+}
+
+Test(kernel, why_there_is_no_companion_is_told)
+{
+	fake_companion(true);
+	expect_refused(FAKE_OPEN, -EACCES, PAGEMV_REASON_NOT_PERMITTED);
+	expect_refused(FAKE_OPEN, -EPERM, PAGEMV_REASON_NOT_PERMITTED);
+	expect_refused(FAKE_OPEN, -ENOENT, PAGEMV_REASON_NOT_IN_KERNEL);
+	expect_refused(FAKE_OPEN, -ENODEV, PAGEMV_REASON_NOT_IN_KERNEL);
+	expect_refused(FAKE_INFO, -ENOTTY, PAGEMV_REASON_OTHER_DEVICE);
+	expect_refused(FAKE_INFO, -E2BIG, PAGEMV_REASON_OTHER_VERSION);
+	expect_refused(FAKE_INFO, -EPERM, PAGEMV_REASON_FILTERED);
+	expect_refused(FAKE_REMAP, -EINVAL, PAGEMV_REASON_OTHER_DEVICE);
+	expect_refused(FAKE_REMAP, -EPERM, PAGEMV_REASON_FILTERED);
+	expect_refused(FAKE_REMAP, -ENOSYS, PAGEMV_REASON_FILTERED);
+	expect_refused(FAKE_REMAP, -ENOMEM, PAGEMV_REASON_UNEXPECTED);
+	expect_refused(FAKE_REMAP, -EAGAIN, PAGEMV_REASON_UNEXPECTED);
+	expect_no_companion(
+		(struct fake_rule){ .call = FAKE_REMAP, .lie = true },
+		PAGEMV_REASON_UNEXPECTED, 0);
+}
+
+Test(kernel, a_passing_eagain_does_not_cost_the_companion)
+{
+	struct pagemv_caps caps;
+
+	fake_companion(true);
+	fake_fail(FAKE_REMAP, 1, -EAGAIN);
+	caps = probe(NULL);
+	cr_expect(caps.mech[COMPANION].available);
+}
+
+Test(kernel, a_disabled_companion_is_left_alone)
+{
+	struct pagemv_open_opts opts = {
+		.size = sizeof(opts), .disabled = PAGEMV_MECH_BIT(COMPANION)
+	};
+	struct pagemv_caps caps;
+
+	fake_companion(true);
+	caps = probe(&opts);
+	expect_lacking(&caps, COMPANION, PAGEMV_REASON_DISABLED, 0);
+	cr_expect(fake_count(FAKE_INFO) == 0);
+}
+
+Test(kernel, a_companion_given_by_the_caller_is_used_first)
+{
+	struct pagemv_open_opts opts = { .size = sizeof(opts),
+					 .flags = PAGEMV_OPEN_COMPANION_FD };
+	struct pagemv_caps caps;
+	struct pagemv *pv;
+
+	fake_companion(true);
+	opts.companion_fd = fake_sys.open("/dev/pagemv", O_RDWR);
+	cr_assert(opts.companion_fd >= 0);
+	/* As for a process that has no permission any more. */
+	fake_add((struct fake_rule){ .call = FAKE_OPEN,
+				     .path = "/dev/pagemv",
+				     .times = FAKE_EVER,
+				     .error = -EACCES });
+	cr_assert(pmv_open_with(&pv, &opts, &fake_sys) == 0);
+	caps = caps_of(pv);
+	cr_expect(caps.mech[COMPANION].available);
+	pagemv_close(pv);
+	cr_expect(fake_open_fds() == 1, "it stays the caller's");
+	fake_sys.close(opts.companion_fd);
+}
+
+Test(kernel, an_unsuitable_companion_is_no_obstacle)
+{
+	struct pagemv_open_opts opts = { .size = sizeof(opts),
+					 .flags = PAGEMV_OPEN_COMPANION_FD };
+	struct pagemv_caps caps;
+	struct pagemv *pv;
+
+	fake_companion(true);
+	opts.companion_fd = fake_sys.open("/dev/zero", O_RDWR);
+	cr_assert(pmv_open_with(&pv, &opts, &fake_sys) == 0);
+	caps = caps_of(pv);
+	cr_expect(caps.mech[COMPANION].available);
+	cr_expect(caps.mech[COMPANION].reason == PAGEMV_REASON_NONE);
+	pagemv_close(pv);
+	cr_expect(fake_open_fds() == 1);
+	fake_sys.close(opts.companion_fd);
+}
+
+Test(kernel, no_descriptor_left_for_the_companion_is_an_error_without_move)
+{
+	static const int errors[] = { -EMFILE, -ENFILE };
+
+	fake_companion(true);
+	for (size_t i = 0; i < T_COUNT(errors); i++) {
+		struct pagemv *pv = NULL;
+
+		expect_refused(FAKE_OPEN, errors[i], PAGEMV_REASON_NO_MEMORY);
+		fake_refuse(FAKE_MOVE, -EPERM);
+		fake_add((struct fake_rule){ .call = FAKE_OPEN,
+					     .path = "/dev/pagemv",
+					     .error = errors[i] });
+		cr_expect(pmv_open_with(&pv, NULL, &fake_sys) == errors[i]);
+		cr_expect(!pv && fake_open_fds() == 0);
+		cr_expect(fake_mapped_bytes() == 0);
+		fake_behave();
+	}
+}
+
+Test(kernel, with_the_companion_nothing_is_copied_and_that_is_logged)
+{
+	struct lines l = { { 0 }, "" };
+	struct pagemv_open_opts opts = { .size = sizeof(opts),
+					 .log = note,
+					 .log_arg = &l };
+
+	fake_companion(true);
+	fake_release("6.12.50");
+	fake_refuse(FAKE_MOVE, -EPERM);
+	probe(&opts);
+	cr_expect(l.n[PAGEMV_LOG_INFO] == 1);
+	cr_expect(strstr(l.last, "companion") != NULL, "%s", l.last);
+}
+
+Test(kernel, high_descriptors_are_the_companions_as_well)
+{
+	struct pagemv_open_opts opts = { .size = sizeof(opts),
+					 .flags = PAGEMV_OPEN_HIGH_FDS };
+	struct pagemv *pv;
+
+	fake_companion(true);
+	cr_assert(pmv_open_with(&pv, &opts, &fake_sys) == 0);
+	cr_expect(pv->companion >= 896, "%d", pv->companion);
+	pagemv_close(pv);
+	cr_expect(fake_open_fds() == 0, "%d", fake_open_fds());
+}

@@ -84,9 +84,9 @@ static const char *handle_wrong(struct bed *b)
 
 	if (fake_injected(FAKE_MUNMAP))
 		b->lost = mapped;
-	if (mapped > b->lost + PMV_STAGING_BYTES + t_page())
+	if (mapped > b->lost + PMV_STAGING_BYTES + t_pages(2))
 		return "mappings leak";
-	return fake_open_fds() > 3 ? "descriptors leak" : NULL;
+	return fake_open_fds() > 4 ? "descriptors leak" : NULL;
 }
 
 static struct pagemv_move_opts opts_of(const struct way *way)

@@ -92,6 +92,8 @@ Test(open, options_are_checked)
 	cr_expect(try_open(&o) == -EINVAL);
 	o = good, o.trusted = PAGEMV_QUIRKS_ALL + 1;
 	cr_expect(try_open(&o) == -EINVAL);
+	o = good, o.reserved = 1;
+	cr_expect(try_open(&o) == -EINVAL);
 	o = good, o.size = 3;
 	cr_expect(try_open(&o) == -EINVAL);
 	cr_expect(pmv_open_with(NULL, NULL, &fake_sys) == -EINVAL);
@@ -312,4 +314,13 @@ Test(open, whatever_fails_it_works_or_fails_cleanly, .timeout = 60)
 	struct scene s = { .heap = t_map(4), .src = t_map(4) };
 
 	sweep("open", open_wrong, &s);
+}
+
+Test(open, whatever_fails_with_the_companion_it_works_or_fails_cleanly,
+     .timeout = 60)
+{
+	struct scene s = { .heap = t_map(4), .src = t_map(4) };
+
+	fake_companion(true);
+	sweep("open with the companion", open_wrong, &s);
 }

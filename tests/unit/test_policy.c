@@ -169,6 +169,8 @@ static const int errno_of[PAGEMV_REASON_COUNT] = {
 	[PAGEMV_REASON_NO_PROC] = -EOPNOTSUPP,
 	[PAGEMV_REASON_UNEXPECTED] = -EIO,
 	[PAGEMV_REASON_REPLACED] = -EINVAL,
+	[PAGEMV_REASON_OTHER_DEVICE] = -EOPNOTSUPP,
+	[PAGEMV_REASON_OTHER_VERSION] = -EOPNOTSUPP,
 };
 
 Test(policy, every_reason_has_its_errno)
@@ -229,4 +231,18 @@ Test(policy, brings_pages_where_that_costs_less_than_it_saves)
 	cr_expect(!pmv_bringing_pays(&cheap, 66664), "20.0002 ms");
 	cr_expect(!pmv_bringing_pays(&dear, 1000));
 	cr_expect(!pmv_bringing_pays(&near, 1000));
+}
+
+Test(policy, one_mechanism_becomes_cheaper_than_another_somewhere)
+{
+	const struct pmv_cost base = { 1000, 60, 1 };
+	const struct pmv_cost less = { 900, 50, 1 }, same = { 1000, 60, 1 };
+	const struct pmv_cost later = { 1100, 50, 1 }, never = { 900, 61, 1 };
+	const struct pmv_cost hardly = { 100000, 59, 1 };
+
+	cr_expect(pmv_cheaper_from(&less, &base) == 0);
+	cr_expect(pmv_cheaper_from(&later, &base) == 11);
+	cr_expect(pmv_cheaper_from(&same, &base) == SIZE_MAX);
+	cr_expect(pmv_cheaper_from(&never, &base) == SIZE_MAX);
+	cr_expect(pmv_cheaper_from(&hardly, &base) == SIZE_MAX);
 }

@@ -358,7 +358,7 @@ static const char *relocate_wrong(void *arg)
 	mapped = fake_mapped_bytes();
 	if (fake_injected(FAKE_MUNMAP))
 		j->lost = mapped;
-	if (!wrong && mapped > j->lost + PMV_STAGING_BYTES + t_page())
+	if (!wrong && mapped > j->lost + PMV_STAGING_BYTES + t_pages(2))
 		wrong = "mappings leak";
 	return wrong;
 }
