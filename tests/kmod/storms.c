@@ -31,6 +31,7 @@ struct storm {
 	size_t pages; /* of each area */
 	size_t ids;
 	bool huge;
+	bool whole;  /* only whole huge pages are moved */
 	bool loses;  /* a disturber may take pages away */
 	bool stores; /* somebody stores meanwhile */
 	void (*disturb[DISTURBERS])(struct storm *s, struct t_random *random);
@@ -73,7 +74,7 @@ static struct run pick(struct storm *s, struct t_random *random)
 	struct run run;
 
 	run.pages = 1 + t_random_below(random, most);
-	if (s->huge && t_random_below(random, 3) != 0) {
+	if (s->whole || (s->huge && t_random_below(random, 3) != 0)) {
 		align = UNIT;
 		run.pages = UNIT * (1 + t_random_below(random, 2));
 	}
@@ -583,6 +584,23 @@ static const char *huge(void)
 				     .disturb = { collapse, compact } });
 }
 
+static const char *huge_whole(void)
+{
+	return storm(
+		(struct storm){ .huge = true,
+				.whole = true,
+				.stores = true,
+				.disturb = { fork_and_end, migrate_all } });
+}
+
+static const char *huge_whole_split(void)
+{
+	return storm((struct storm){
+		.huge = true,
+		.whole = true,
+		.disturb = { protect, collapse, cut_mappings } });
+}
+
 static const char *huge_split(void)
 {
 	return storm((struct storm){
@@ -638,6 +656,9 @@ int main(void)
 		{ "storm: swap and fork", swapped_and_forked },
 		{ "storm: mremap", remapped },
 		{ "storm: munmap, mmap, MADV_DONTNEED, MADV_FREE", unmapped },
+		{ "storm: whole huge pages, migrated, fork", huge_whole },
+		{ "storm: whole huge pages, split by others",
+		  huge_whole_split },
 		{ "storm: huge pages, collapsed again", huge },
 		{ "storm: huge pages, split by protection, migrated",
 		  huge_split },
