@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kmod.h"
+#include "pin.h"
 #include "vm/scenarios/lab.h"
 
 #define AREAS	   3
@@ -400,6 +401,29 @@ static void map_anew(struct storm *s, struct t_random *random)
 		storm_wrong(s, "mmap", errno);
 }
 
+/*
+ * What a device writes to a page that is pinned, the process sees where it was
+ * pinned. It writes the counter, which nobody else does then.
+ */
+static void pin_and_write(struct storm *s, struct t_random *random)
+{
+	uint64_t value = t_random_next(random);
+	const char *why;
+	size_t pages;
+	struct t_head *head = (void *)some(s, random, &pages);
+	struct t_pin *pin = t_pin(head, t_page(), &why);
+
+	if (pin == NULL)
+		return;
+	if (t_pin_write(pin, offsetof(struct t_head, counter), &value,
+			sizeof(value)) != 0)
+		storm_wrong(s, "no DMA", errno);
+	else if (__atomic_load_n(&head->counter, __ATOMIC_RELAXED) != value)
+		storm_wrong(s, "the device has another page than the process",
+			    (int64_t)value);
+	t_unpin(pin);
+}
+
 static void *disturber(void *arg)
 {
 	struct thread *t = arg;
@@ -566,6 +590,12 @@ static const char *swapped_and_forked(void)
 			    : skip("no swap");
 }
 
+static const char *pinned(void)
+{
+	return storm(
+		(struct storm){ .disturb = { pin_and_write, pin_and_write } });
+}
+
 static const char *remapped(void)
 {
 	return storm((struct storm){ .disturb = { remap_area, cut_mappings } });
@@ -654,6 +684,7 @@ int main(void)
 		{ "storm: migration and compaction", migrated },
 		{ "storm: swap", swapped },
 		{ "storm: swap and fork", swapped_and_forked },
+		{ "storm: pinned, written to by a device", pinned },
 		{ "storm: mremap", remapped },
 		{ "storm: munmap, mmap, MADV_DONTNEED, MADV_FREE", unmapped },
 		{ "storm: whole huge pages, migrated, fork", huge_whole },
