@@ -16,13 +16,14 @@ enum kmod_way kmod_way(void)
 {
 	const char *way = getenv("PMV_KMOD_WAY");
 
-	if (way == NULL || strcmp(way, "module") == 0)
+	if (way == NULL || strcmp(way, "module") == 0 ||
+	    strcmp(way, "device") == 0)
 		return KMOD_MODULE;
 	if (strcmp(way, "move") == 0)
 		return KMOD_MOVE;
 	if (strcmp(way, "builtin") == 0)
 		return KMOD_BUILTIN;
-	t_die("PMV_KMOD_WAY=%s: module, move, builtin", way);
+	t_die("PMV_KMOD_WAY=%s: module, device, move, builtin", way);
 }
 
 int kmod_open(void)
@@ -35,14 +36,14 @@ int kmod_open(void)
 	return fd >= 0 ? fd : -errno;
 }
 
-/* UFFDIO_REMAP is given the number behind UFFDIO_POISON's, see kmod/patches. */
+/* UFFDIO_REMAP has a number far from those that may come, see kmod/patches. */
 static unsigned long remap_request(void)
 {
 	switch (kmod_way()) {
 	case KMOD_MOVE:
 		return t_uffd_move_request();
 	case KMOD_BUILTIN:
-		return _IOWR(UFFDIO, 0x09, struct pagemvio_remap);
+		return _IOWR(UFFDIO, 0x3e, struct pagemvio_remap);
 	default:
 		return PAGEMVIO_REMAP;
 	}

@@ -141,6 +141,7 @@ static struct request some_request(struct play *p)
 {
 	struct request q = { some_place(p), some_place(p),
 			     t_pages(below(p, 20)), below(p, 4) };
+	int64_t up;
 
 	if (below(p, 60) == 0)
 		q.len += below(p, t_page());
@@ -155,6 +156,13 @@ static struct request some_request(struct play *p)
 		if (q.src.off_bytes > end)
 			q.src.off_bytes = end;
 	}
+	/*
+	 * Up into itself with holes: UFFDIO_MOVE takes a page along from hole
+	 * to hole, the module takes pages as it found them. Neither is told.
+	 */
+	up = q.dst.off_bytes - q.src.off_bytes;
+	if (q.dst.region == q.src.region && up > 0 && up < (int64_t)q.len)
+		q.mode &= ~KMOD_HOLES;
 	return q;
 }
 
@@ -162,6 +170,18 @@ static const char *differs(struct play *p, const struct world *w,
 			   const struct request *q, const struct outcome *is,
 			   const struct outcome *want)
 {
+	struct request rest = *q;
+	struct outcome next;
+
+	/* What was in the way? */
+	if (is->moved > 0 && is->moved < (int64_t)q->len) {
+		rest.dst.off_bytes += is->moved;
+		rest.src.off_bytes += is->moved;
+		rest.len -= (uint64_t)is->moved;
+		next = world_remap(w, &rest);
+		tap_say(stdout, "the rest: %d, moved %" PRId64, next.r,
+			next.moved);
+	}
 	return wrong("step %" PRIu64 ", %s: returned %d, moved %" PRId64
 		     "; the model says %d, %" PRId64 " (dst %d+%" PRIx64
 		     " src %d+%" PRIx64 " len %" PRIx64 " mode %" PRIx64 ")",
@@ -200,6 +220,23 @@ static const char *one_call(struct play *p)
 	return NULL;
 }
 
+static void tell_vector(const struct world *w, const struct request *q,
+			const struct outcome *want,
+			const struct pagemvio_range *range, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		tap_say(stdout,
+			"range %zu: %d+%" PRIx64 " %s from %d+%" PRIx64
+			" %s len %" PRIx64 ": %" PRId64 ", should be %" PRId64,
+			i, q[i].dst.region, q[i].dst.off_bytes,
+			t_present(world_at(w, q[i].dst)) ? "(there)" : "(none)",
+			q[i].src.region, q[i].src.off_bytes,
+			t_present(world_at(w, q[i].src)) ? "(there)" : "(none)",
+			q[i].len, (int64_t)range[i].moved, want[i].moved);
+}
+
 /* What a vector's ranges are, in UFFDIO_MOVE's world and the model. */
 static const char *one_vector(struct play *p)
 {
@@ -210,7 +247,7 @@ static const char *one_vector(struct play *p)
 
 	for (i = 0; i < n; i++) {
 		q[i] = some_request(p);
-		q[i].mode = KMOD_HOLES;
+		q[i].mode = 0;
 		want[i] = model_remap(&p->model, &q[i]);
 	}
 	for (w = 0; w < p->worlds; w++) {
@@ -224,13 +261,15 @@ static const char *one_vector(struct play *p)
 			};
 		kmod_fd = at->fd;
 		if (at->module)
-			kmod_remapv(range, n, 0, KMOD_HOLES, NULL, NULL);
+			kmod_remapv(range, n, 0, 0, NULL, NULL);
 		for (i = 0; i < n; i++) {
 			is = at->module ? (struct outcome){ want[i].r,
 							    range[i].moved }
 					: world_remap(at, &q[i]);
-			if (is.moved != want[i].moved)
+			if (is.moved != want[i].moved) {
+				tell_vector(at, q, want, range, n);
 				return differs(p, at, &q[i], &is, &want[i]);
+			}
 		}
 	}
 	return NULL;

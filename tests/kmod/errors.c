@@ -3,13 +3,38 @@
  * REMAP answers as UFFDIO_MOVE does: each error, which of two comes first, and
  * that moved is told in every case. kernel-facts.md, 1.2 and 1.3.
  */
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "kmod.h"
 
 #define PAGES 8
-#define TOP   ((uintptr_t)1 << 47) /* behind the last address of a process */
+
+/* Five levels of page tables? */
+static bool has_la57(void)
+{
+	static char line[8192];
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	bool found = false;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		found |= strstr(line, " la57") != NULL;
+	if (f != NULL)
+		fclose(f);
+	return found;
+}
+
+/* Behind the last address that a process could have. */
+static uintptr_t top(void)
+{
+	static uintptr_t top;
+
+	if (top == 0)
+		top = (uintptr_t)1 << (has_la57() ? 56 : 47);
+	return top;
+}
 
 static char *at(uintptr_t address)
 {
@@ -65,14 +90,14 @@ static const char *outside(void)
 	size_t page = t_page(), i;
 	const char *what = NULL;
 	char *places[] = {
-		at(TOP),
-		at(TOP - page),
+		at(top()),
+		at(top() - page),
 		at((uintptr_t)-1 & ~(page - 1)),
 		at((uintptr_t)0xffff888000000000),
 		at((uintptr_t)1 << 63),
 	};
 
-	/* TOP - page itself is the guard page: outside, too. */
+	/* The page before the top itself is a guard: outside, too. */
 	for (i = 0; i < T_COUNT(places) && what == NULL; i++) {
 		what = wants(-EINVAL, places[i], src, page, 0);
 		if (what == NULL)
@@ -88,8 +113,8 @@ static const char *wraps(void)
 	char *src = kmod_map_src(1, 1), *dst = kmod_map_dst(1);
 	size_t page = t_page(), i;
 	const size_t lengths[] = { -page, (size_t)1 << 63,
-				   -(uintptr_t)src & ~(page - 1),
-				   (size_t)1 << 47, TOP - (uintptr_t)src };
+				   -(uintptr_t)src & ~(page - 1), top(),
+				   top() - (uintptr_t)src };
 	const char *what = NULL;
 
 	for (i = 0; i < T_COUNT(lengths) && what == NULL; i++)
@@ -329,7 +354,7 @@ static const char *not_readable(void)
 {
 	char *gone = t_map(2);
 	size_t i;
-	void *const places[] = { NULL, gone, (void *)TOP,
+	void *const places[] = { NULL, gone, (void *)top(),
 				 (void *)(uintptr_t)0xffffffff81000000,
 				 (void *)((uintptr_t)-8) };
 

@@ -49,6 +49,7 @@ static const char *info_sizes(void)
 	memcpy(big, &(uint32_t){ (uint32_t)size }, 4);
 	r = call(PAGEMVIO_INFO, big);
 	MUST(r == 0, "a longer one, its tail zero: %d", r);
+	memcpy(big, &(uint32_t){ (uint32_t)size }, 4);
 	big[size - 1] = 1;
 	r = call(PAGEMVIO_INFO, big);
 	MUST(r == -E2BIG, "a longer one, its tail not zero: %d", r);

@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 #include "kmod.h"
-#include "vm/scenarios/lab.h"
 #include "pin.h"
+#include "vm/scenarios/lab.h"
 
 #define UNIT	  (KMOD_HUGE / t_page()) /* pages of a huge one */
 #define FLAG_ZERO 24
+#define THP	  "/sys/kernel/mm/transparent_hugepage/"
 
 static char *map_huge(size_t units)
 {
@@ -366,7 +367,10 @@ int main(void)
 	};
 
 	lab_only();
-	t_write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
-	t_write_file("/sys/kernel/mm/transparent_hugepage/use_zero_page", "1");
+	t_write_file(THP "enabled", "madvise");
+	/* It would make a huge page of dst between two calls. */
+	t_write_file(THP "khugepaged/scan_sleep_millisecs", "100000000");
+	t_write_file(THP "khugepaged/max_ptes_none", "0");
+	t_write_file(THP "use_zero_page", "1");
 	return kmod_main(tests, T_COUNT(tests));
 }

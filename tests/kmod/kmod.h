@@ -24,7 +24,7 @@
 #include "tap.h"
 
 enum kmod_way {
-	KMOD_MODULE,  /* /dev/pagemv */
+	KMOD_MODULE,  /* /dev/pagemv, of the module or built in */
 	KMOD_MOVE,    /* UFFDIO_MOVE of this kernel */
 	KMOD_BUILTIN, /* UFFDIO_REMAP, of a kernel with the patches */
 };

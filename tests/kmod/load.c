@@ -110,7 +110,7 @@ static void missing_symbol(struct tap *tap, const char *symbol)
 	char name[80], want[80];
 	int r;
 
-	snprintf(want, sizeof(want), "%.*s_", (int)strlen(symbol) - 1, symbol);
+	snprintf(want, sizeof(want), "%.*s", (int)strlen(symbol) - 1, symbol);
 	snprintf(name, sizeof(name), "no %s: not loaded, the log has its name",
 		 symbol);
 	if (im.size == 0) {

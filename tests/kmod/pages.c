@@ -5,6 +5,7 @@
  * memory cgroups.
  */
 #include <linux/userfaultfd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -286,6 +287,70 @@ static const char *protected_page_leaves(void)
 	return t_check_range(dst, 1, 2);
 }
 
+/* ---- neither a page nor a hole ---- */
+
+/* struct uffdio_poison of Linux 6.6. */
+struct poison {
+	uint64_t start;
+	uint64_t len;
+	uint64_t mode;
+	int64_t updated;
+};
+
+/* A mark: whoever touches the page gets SIGBUS. False where there is none. */
+static bool poison(char *page)
+{
+	struct poison p = { (uintptr_t)page, t_page(), 0, 0 };
+	int uffd = t_uffd_open();
+
+	return uffd >= 0 &&
+	       t_uffd_register_missing(uffd, page, t_page()) == 0 &&
+	       ioctl(uffd, _IOWR(UFFDIO, 0x08, struct poison), &p) == 0;
+}
+
+static const char *poisoned(void)
+{
+	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
+	char *mark = t_map(1);
+	int64_t moved;
+	int r;
+
+	if (!poison(mark))
+		return skip("nothing can be marked as poisoned");
+	r = kmod_remap(dst, mark, 1, KMOD_HOLES, &moved);
+	RIGHT("a mark at src", ended(r, moved, -EFAULT, -EFAULT));
+	RIGHT("dst", t_check_absent(dst, 1));
+	if (kmod_way() == KMOD_MODULE) {
+		r = kmod_remap(mark, src, 1, 0, &moved);
+		RIGHT("a mark at dst", ended(r, moved, -EEXIST, -EEXIST));
+	}
+	return moves(dst, src, PAGES, 1);
+}
+
+static void ignore_bus_error(int signo)
+{
+	(void)signo;
+}
+
+/* A page that memory failed under. It costs the machine a page. */
+static const char *failed_memory(void)
+{
+	struct sigaction told = { .sa_handler = ignore_bus_error };
+	char *src = kmod_map_src(2, 1), *dst = kmod_map_dst(2);
+	int64_t moved;
+	int r;
+
+	/* The signal for it cannot be ignored, only caught. */
+	sigaction(SIGBUS, &told, NULL);
+	if (madvise(src + t_page(), t_page(), 100 /* MADV_HWPOISON */) != 0)
+		return skip("no memory can be made to fail");
+	r = kmod_remap(dst, src, 2, 0, &moved);
+	RIGHT("up to it", ended(r, moved, -EAGAIN, 1));
+	r = kmod_remap(dst + t_page(), src + t_page(), 1, 0, &moved);
+	RIGHT("at it", ended(r, moved, -EFAULT, -EFAULT));
+	return t_check_range(dst, 1, 1);
+}
+
 /* ---- what is counted ---- */
 
 static const char *resident_set(void)
@@ -355,6 +420,26 @@ static const char *cgroup_charges(void)
 	return NULL;
 }
 
+static const char *info(void)
+{
+	const char *only = skip_unless_module();
+	struct pagemvio_info now;
+
+	if (only != NULL)
+		return skip(only);
+	now = kmod_info();
+	MUST(now.size == sizeof(now) && now.version == PAGEMVIO_VERSION,
+	     "size %u, version %u", now.size, now.version);
+	MUST(now.calls == 0xf, "calls %" PRIx64, (uint64_t)now.calls);
+	MUST(now.modes ==
+		     (PAGEMVIO_MODE_DONTWAKE | PAGEMVIO_MODE_ALLOW_SRC_HOLES),
+	     "modes %" PRIx64, (uint64_t)now.modes);
+	MUST(now.max_ranges == PAGEMVIO_REMAPV_MAX && now.flush_pages > 0,
+	     "%u ranges, %u pages for a flush", now.max_ranges,
+	     now.flush_pages);
+	return NULL;
+}
+
 static const char *counters(void)
 {
 	struct pagemvio_info before, after;
@@ -393,8 +478,11 @@ int main(void)
 		{ "write-protected, into a registered range", protected_page },
 		{ "write-protected, into any other range",
 		  protected_page_leaves },
+		{ "EFAULT: marked as poisoned", poisoned },
+		{ "EFAULT: memory that failed", failed_memory },
 		{ "resident set", resident_set },
 		{ "charges of memory cgroups", cgroup_charges },
+		{ "INFO tells what there is", info },
 		{ "INFO counts pages, holes, flushes", counters },
 	};
 

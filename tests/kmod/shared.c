@@ -13,8 +13,7 @@
 #include "kmod.h"
 #include "pin.h"
 
-#define PAGES	 8
-#define FLAG_KSM 21
+#define PAGES 8
 
 /* ---- fork ---- */
 
@@ -140,12 +139,15 @@ static const char *shared_zero_page(void)
 
 #define KSM "/sys/kernel/mm/ksm/"
 
+/* Not by its flag, which some kernels show for all anonymous pages. */
 static bool merged(const char *p)
 {
+	uint64_t entry;
 	int i;
 
 	for (i = 0; i < 100; i++) {
-		if (page_flag(p, FLAG_KSM))
+		entry = pagemap_of(p);
+		if ((entry & PM_PRESENT) != 0 && (entry & PM_EXCLUSIVE) == 0)
 			return true;
 		t_sleep_ms(50 * t_slow() / 4 + 20);
 	}

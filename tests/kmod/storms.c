@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kmod.h"
+#include "pin.h"
 #include "vm/scenarios/lab.h"
 
 #define AREAS	   3
@@ -31,6 +32,7 @@ struct storm {
 	size_t pages; /* of each area */
 	size_t ids;
 	bool huge;
+	bool whole;  /* only whole huge pages are moved */
 	bool loses;  /* a disturber may take pages away */
 	bool stores; /* somebody stores meanwhile */
 	void (*disturb[DISTURBERS])(struct storm *s, struct t_random *random);
@@ -73,7 +75,7 @@ static struct run pick(struct storm *s, struct t_random *random)
 	struct run run;
 
 	run.pages = 1 + t_random_below(random, most);
-	if (s->huge && t_random_below(random, 3) != 0) {
+	if (s->whole || (s->huge && t_random_below(random, 3) != 0)) {
 		align = UNIT;
 		run.pages = UNIT * (1 + t_random_below(random, 2));
 	}
@@ -399,6 +401,29 @@ static void map_anew(struct storm *s, struct t_random *random)
 		storm_wrong(s, "mmap", errno);
 }
 
+/*
+ * What a device writes to a page that is pinned, the process sees where it was
+ * pinned. It writes the counter, which nobody else does then.
+ */
+static void pin_and_write(struct storm *s, struct t_random *random)
+{
+	uint64_t value = t_random_next(random);
+	const char *why;
+	size_t pages;
+	struct t_head *head = (void *)some(s, random, &pages);
+	struct t_pin *pin = t_pin(head, t_page(), &why);
+
+	if (pin == NULL)
+		return;
+	if (t_pin_write(pin, offsetof(struct t_head, counter), &value,
+			sizeof(value)) != 0)
+		storm_wrong(s, "no DMA", errno);
+	else if (__atomic_load_n(&head->counter, __ATOMIC_RELAXED) != value)
+		storm_wrong(s, "the device has another page than the process",
+			    (int64_t)value);
+	t_unpin(pin);
+}
+
 static void *disturber(void *arg)
 {
 	struct thread *t = arg;
@@ -565,6 +590,12 @@ static const char *swapped_and_forked(void)
 			    : skip("no swap");
 }
 
+static const char *pinned(void)
+{
+	return storm(
+		(struct storm){ .disturb = { pin_and_write, pin_and_write } });
+}
+
 static const char *remapped(void)
 {
 	return storm((struct storm){ .disturb = { remap_area, cut_mappings } });
@@ -581,6 +612,23 @@ static const char *huge(void)
 	return storm((struct storm){ .huge = true,
 				     .stores = true,
 				     .disturb = { collapse, compact } });
+}
+
+static const char *huge_whole(void)
+{
+	return storm(
+		(struct storm){ .huge = true,
+				.whole = true,
+				.stores = true,
+				.disturb = { fork_and_end, migrate_all } });
+}
+
+static const char *huge_whole_split(void)
+{
+	return storm((struct storm){
+		.huge = true,
+		.whole = true,
+		.disturb = { protect, collapse, cut_mappings } });
 }
 
 static const char *huge_split(void)
@@ -636,8 +684,12 @@ int main(void)
 		{ "storm: migration and compaction", migrated },
 		{ "storm: swap", swapped },
 		{ "storm: swap and fork", swapped_and_forked },
+		{ "storm: pinned, written to by a device", pinned },
 		{ "storm: mremap", remapped },
 		{ "storm: munmap, mmap, MADV_DONTNEED, MADV_FREE", unmapped },
+		{ "storm: whole huge pages, migrated, fork", huge_whole },
+		{ "storm: whole huge pages, split by others",
+		  huge_whole_split },
 		{ "storm: huge pages, collapsed again", huge },
 		{ "storm: huge pages, split by protection, migrated",
 		  huge_split },

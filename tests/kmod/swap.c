@@ -111,6 +111,22 @@ static const char *out_again(void)
 	return NULL;
 }
 
+/*
+ * On its way out, and still in the cache: what the page knows of its address
+ * must be the new one, or whoever maps it there could not be found again.
+ */
+static const char *out_just_now(void)
+{
+	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
+
+	if (madvise(src, t_pages(PAGES), MADV_PAGEOUT) != 0)
+		t_die("MADV_PAGEOUT");
+	RIGHT("move", moves(dst, src, PAGES, 1));
+	if (!page_out(dst, PAGES))
+		return wrong("from dst they do not go out");
+	return t_check_range(dst, PAGES, 1);
+}
+
 /* In the cache and not mapped: the page must know its new address. */
 static const char *in_swap_cache(void)
 {
@@ -342,7 +358,8 @@ int main(int argc, char **argv)
 	static const struct kmod_test tests[] = {
 		{ "exclusive entries move, and are not read in", entries_move },
 		{ "out and in again, ten times", out_again },
-		{ "pages in the swap cache go along", in_swap_cache },
+		{ "out just now, and still in the swap cache", out_just_now },
+		{ "read ahead into the swap cache", in_swap_cache },
 		{ "present, out, cached, holes", mixed },
 		{ "stored to since it came in", stored_after_in },
 		{ "clean since it came in", clean_after_in },

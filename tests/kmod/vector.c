@@ -82,7 +82,8 @@ static const char *all(void)
 		RIGHT("between", t_check_range(src_of(&v, i) + t_pages(EACH), 1,
 					       id_of(i) + EACH));
 	}
-	MUST(flushes == 1, "%d flushes", (int)flushes);
+	/* One, and one for each time that it gave way to another task. */
+	MUST(flushes >= 1 && flushes <= 6, "%d flushes", (int)flushes);
 	lab_seen("flushes of a vector of 64 ranges of 4 pages", "%d",
 		 (int)flushes);
 	return NULL;

@@ -132,6 +132,15 @@ bool world_open(struct world *w, bool module)
 		     "registered");
 	must(module || t_uffd_register_wp(w->fd, w->scratch, bytes) == 0,
 	     "registered");
+	/* Where there is no page table at all, src is asked before dst. */
+	for (i = 0; i <= EXECUTABLE; i++) {
+		t_fill_range(w->base[i], REGION_PAGES, 1);
+		must(madvise(w->base[i], bytes,
+			     i == LOCKED_1 || i == LOCKED_2
+				     ? 24 /* MADV_DONTNEED_LOCKED */
+				     : MADV_DONTNEED) == 0,
+		     "empty");
+	}
 	munmap(w->base[UNMAPPED], bytes);
 	return true;
 }

@@ -3,7 +3,8 @@
 #
 # The companion module for the kernels of the lab, built with this system's
 # compiler against the headers that belong to the kernel, in directories of our
-# own. Sourced by lab.sh, which sets $cache, $top, $results and $builtin and has
+# own. Sourced by lab.sh, which sets $cache, $top, $results, $builtin and
+# $headers_dir, and has
 # say(); uses apt_in() and index() of fetch.sh.
 #
 #   $cache/headers/NAME/   the packages unpacked, with their paths made ours
@@ -17,9 +18,10 @@ is_ours() {
 	[[ " $our_modules " == *" $1 "* ]]
 }
 
-# needs_ours MODULES: does a guest with these need the companion?
+# needs_ours MODULES: is there something to build for a guest with these?
 needs_ours() {
-	[ -z "$builtin" ] && [[ " $1 " == *" pagemv"* ]]
+	[[ " $1 " == *" pagemv"* ]] &&
+		{ [ -z "$builtin" ] || [ -n "$headers_dir" ]; }
 }
 
 # header_parts SUITE RELEASE: the packages to build modules with.
@@ -90,10 +92,10 @@ build_in() {
 		modules </dev/null 8>&- 9>&-
 }
 
-# build_kmod NAME: the companion and the test module. What is built already is
+# build_kmod NAME: the companion, unless it is built in, and the test module. What is built already is
 # kept, unless the headers are others now.
 build_kmod() {
-	local name=$1 out=$results/kmod/$1 headers stamp
+	local name=$1 out=$results/kmod/$1 headers stamp dir dirs
 
 	headers=$(headers_of "$name")
 	stamp="$headers $(cat "$cache/kernels/$name/version")"
@@ -101,10 +103,11 @@ build_kmod() {
 	mkdir -p "$out"
 	rm -f "$out/pagemv.ko"
 	cp -ru "$top/kmod/." "$out/" || return 1
-	for dir in "$out" "$out/test"; do
+	dirs=("$out" "$out/test")
+	[ -z "$builtin" ] || dirs=("$out/test")
+	for dir in "${dirs[@]}"; do
 		build_in "$dir" "$headers" || return 1
 	done >"$out.log" 2>&1
-	[ -e "$out/pagemv.ko" ] || return 1
 	echo "$stamp" >"$out/stamp"
 }
 

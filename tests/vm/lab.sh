@@ -9,7 +9,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=$top/build
 results=$top/build-vm
-builtin=$([ "${PMV_KMOD_WAY-}" != builtin ] || echo 1) # no module then
+case ${PMV_KMOD_WAY-} in
+builtin | device) builtin=1 ;; # in the kernel: there is no module
+*) builtin= ;;
+esac
 cache=${PMV_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libpagemv}
 
 usage() {

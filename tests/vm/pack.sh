@@ -97,9 +97,10 @@ pack_guest() {
 		cp "$kernel/modules/$file" "$root/lab/modules/"
 	done <"$root/lab/modules.order"
 	for module in $3; do
-		needs_ours "$module" || continue
-		cp "$(module_file "$(basename "$kernel")" "$module")" \
-			"$root/lab/modules/"
+		! is_ours "$module" ||
+			file=$(module_file "$(basename "$kernel")" "$module")
+		is_ours "$module" && [ -n "$file" ] || continue
+		cp "$file" "$root/lab/modules/"
 		echo "$module.ko" >>"$root/lab/modules.order"
 	done
 	printf 'as=%s\nmachine=%s\nlimit=%s\nprograms="%s"\n' "$4" "$5" "$6" \
