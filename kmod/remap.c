@@ -234,12 +234,11 @@ static void leave(struct pmv_call *c)
 	c->locked = false;
 }
 
-/* A writer waits for mmap_lock, or another task for this processor. */
+/* Gives way: to a writer that waits for mmap_lock, to another task. */
 void pmv_breathe(struct pmv_call *c)
 {
-	if (!need_resched() && !mmap_lock_is_contended(c->mm))
-		return;
-	leave(c);
+	if (mmap_lock_is_contended(c->mm))
+		leave(c);
 	cond_resched();
 }
 
