@@ -35,7 +35,8 @@ static int open_library(struct gc *gc)
 
 	if (gc->opts.mode == GC_CONC_COPY_THREAD ||
 	    gc->opts.mode == GC_CONC_COPY_SIGNAL)
-		opts.disabled = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE);
+		opts.disabled = PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+				PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION);
 	rc = pagemv_open(&gc->pv, &opts);
 	if (rc == 0)
 		rc = pagemv_sigbus_install();

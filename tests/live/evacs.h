@@ -22,7 +22,9 @@ struct evac_way {
 
 static const struct evac_way evac_ways[] = {
 	{ "move", PAGEMV_EVAC_BY_MOVE, 0, 0 },
-	{ "copy", PAGEMV_EVAC_BY_COPY, 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) },
+	{ "copy", PAGEMV_EVAC_BY_COPY, 0,
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+		  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
 	{ "stopped", PAGEMV_EVAC_STOPPED, PAGEMV_OPEN_NO_UFFD, 0 },
 };
 

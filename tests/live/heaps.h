@@ -34,13 +34,18 @@ static const struct {
 	uint32_t disabled;
 } t_heap_kinds[] = {
 	{ "normal", 0, 0 },
-	{ "no-move", 0, PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) },
-	{ "no-uffd", PAGEMV_OPEN_NO_UFFD, 0 },
+	{ "no-move", 0,
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+		  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
+	{ "no-uffd", PAGEMV_OPEN_NO_UFFD,
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
 	{ "copy", 0,
 	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+		  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) |
 		  PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) },
 	{ "copy-no-uffd", PAGEMV_OPEN_NO_UFFD,
-	  PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) },
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) |
+		  PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) },
 };
 
 static inline void t_heaps(struct t_heap *h, const struct pagemv_heap_opts *o)
@@ -73,7 +78,8 @@ static inline void t_open_heap(struct t_heap *h, unsigned int kind)
 	h->name = t_heap_kinds[kind].name;
 	cr_assert(pagemv_open(&h->pv, &open) == 0 &&
 		  pagemv_caps(h->pv, &caps) == 0);
-	h->moves = caps.mech[PAGEMV_MECH_MOVE].available;
+	h->moves = caps.mech[PAGEMV_MECH_MOVE].available ||
+		   caps.mech[PAGEMV_MECH_COMPANION].available;
 	r = pagemv_heap_create(h->pv, h->opts.size ? &h->opts : NULL, &h->heap);
 	cr_assert(r == 0, "[%s] no heap: %d", h->name, r);
 }

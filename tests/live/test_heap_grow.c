@@ -274,7 +274,8 @@ Test(heap_grow, opens_a_handle_of_its_own_when_it_first_moves)
 	const struct pagemv_open_opts slow = {
 		.size = sizeof(slow),
 		.flags = PAGEMV_OPEN_NO_UFFD,
-		.disabled = PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP),
+		.disabled = PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP) |
+			    PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION),
 	};
 	struct pagemv_heap_opts opts = { .size = sizeof(opts) };
 	struct t_marked b = { .bytes = 5 * MIB, .id = 2 };

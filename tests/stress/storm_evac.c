@@ -405,7 +405,9 @@ static void run(struct tap *tap, const struct plan *plan)
 	tap_ok(tap, !s->wrong && s->cycles > 0, plan->name);
 }
 
-#define NO_MOVE PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE)
+#define NO_MOVE                              \
+	(PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) | \
+	 PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION))
 
 static const struct plan plans[] = {
 	{ .name = "workers", .opts = { .workers = 2 } },

@@ -458,7 +458,8 @@ static bool works(void)
 static const struct plan plans[] = {
 	{ "by signal", PAGEMV_DELIVERY_SIGNAL, 1, false, false, 0 },
 	{ "by signal, copied", PAGEMV_DELIVERY_SIGNAL, 8, false, false,
-	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) },
+	  PAGEMV_MECH_BIT(PAGEMV_MECH_MOVE) |
+		  PAGEMV_MECH_BIT(PAGEMV_MECH_COMPANION) },
 	{ "by signal, around 8, with forks", PAGEMV_DELIVERY_SIGNAL, 8, false,
 	  FORKS, 0 },
 	{ "by signal, around 8, tracked", PAGEMV_DELIVERY_SIGNAL, 8, true,
