@@ -246,7 +246,7 @@ static int protect(int uffd, void *addr, size_t pages)
 static const char *protected_page(void)
 {
 	char *src = t_map(1), *dst = t_map(1);
-	int uffd = t_uffd_open();
+	int uffd = kmod_way() == KMOD_BUILTIN ? kmod_fd : t_uffd_open();
 	int64_t moved;
 	int r;
 
@@ -269,13 +269,16 @@ static const char *protected_page(void)
 /* Elsewhere nobody would ever take it away: it is writable. */
 static const char *protected_page_leaves(void)
 {
-	char *src = t_map(1), *dst = kmod_map_dst(1);
+	char *src = t_map(1), *dst = t_map(1);
 	int uffd = t_uffd_open();
 	int64_t moved;
 	int r;
 
 	if (uffd < 0 || t_uffd_register_wp(uffd, src, t_page()) != 0)
 		return skip("no userfaultfd");
+	if (kmod_way() != KMOD_MODULE &&
+	    t_uffd_register_missing(kmod_fd, dst, t_page()) != 0)
+		t_die("registering");
 	t_fill(src, 1, 1);
 	if (protect(uffd, src, 1) != 0)
 		t_die("UFFDIO_WRITEPROTECT");
