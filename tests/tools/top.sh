@@ -22,9 +22,10 @@ become() {
 	exec "$@"
 }
 
-# until_true COMMAND...: within 10 s times PMV_SLOW.
+# until_true COMMAND...: within a minute times PMV_SLOW, as others may want the
+# machine.
 until_true() {
-	tries=$((200 * ${PMV_SLOW:-1}))
+	tries=$((1200 * ${PMV_SLOW:-1}))
 	until "$@" >/dev/null 2>&1; do
 		tries=$((tries - 1))
 		[ "$tries" -gt 0 ] || {
@@ -249,7 +250,8 @@ follows_exec() {
 	until_true grep -q total exec.rows &&
 		tell 7 three 'allocs 5' &&
 		until_true grep -q '^[0-9:]*  *5 ' exec.rows || return 1
-	echo "exec $paged" >&7
+	# Not by way of a script that takes its time.
+	echo "exec $(readlink "/proc/$three/exe")" >&7
 	until_true grep -q '^ *total  *0 ' exec.rows || {
 		cat exec.rows exec.rows.errors
 		return 1
