@@ -164,7 +164,7 @@ kernel_row() {
 	printf '| %s | %s | %s | %s | %s |\n' \
 		"$(sed -n 's/^=== release //p' "$tap" | tr -d '\r')" \
 		"$(cat "$results/$kernel"/*/verdict | head -n 1 |
-			cut -d'|' -f8)" \
+			cut -d'|' -f8 | sed 's,^local$,./dev kernel,')" \
 		"$(awk '/"name": "move"/ { at = 1 }
 			at && /"available":/ {
 				print /true/ ? "yes" : "no"
