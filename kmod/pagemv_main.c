@@ -86,6 +86,9 @@ static int get_sized(void *to, size_t known, size_t least,
 		return -EFAULT;
 	if (*size < least)
 		return -EINVAL;
+	/* No version of a structure is as long; nobody scans memory for zeros. */
+	if (*size > PAGE_SIZE)
+		return -E2BIG;
 	return copy_struct_from_user(to, known, arg, *size);
 }
 
