@@ -18,7 +18,7 @@
 #define ROWS 512
 
 /* A program that has just been executed gets so long to load the shim. */
-#define PATIENCE_NS 500000000u
+#define PATIENCE_NS 2000000000u
 #define LOOK_NS	    20000000u
 
 struct row {

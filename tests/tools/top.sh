@@ -284,10 +284,17 @@ tells_end_in_json() {
 	waits_for_end 0
 }
 
+# Where a process that was started by libtool's script has its libraries.
+libraries() { # PID
+	tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^LD_LIBRARY_PATH=//p'
+}
+
 # The shim may be on its way: in a program that is only now executed.
 waits_for_shim() {
 	mkfifo six.in
-	become sh -c 'sleep 0.2; exec "$@"' sh "$paged" x <six.in >six.out &
+	# Not by way of a script that takes its time.
+	LD_LIBRARY_PATH=$(libraries "$one") become sh -c 'sleep 0.2; exec "$@"' \
+		sh "$(readlink "/proc/$one/exe")" x <six.in >six.out &
 	exec 7>six.in
 	top --once "$!" >/dev/null
 	status=$?
