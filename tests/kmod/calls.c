@@ -37,16 +37,16 @@ int kmod_open(void)
 }
 
 /* UFFDIO_REMAP has a number far from those that may come, see kmod/patches. */
+unsigned long kmod_uffd_request(void)
+{
+	return kmod_way() == KMOD_BUILTIN
+		       ? _IOWR(UFFDIO, 0x3e, struct pagemvio_remap)
+		       : t_uffd_move_request();
+}
+
 static unsigned long remap_request(void)
 {
-	switch (kmod_way()) {
-	case KMOD_MOVE:
-		return t_uffd_move_request();
-	case KMOD_BUILTIN:
-		return _IOWR(UFFDIO, 0x3e, struct pagemvio_remap);
-	default:
-		return PAGEMVIO_REMAP;
-	}
+	return kmod_way() == KMOD_MODULE ? PAGEMVIO_REMAP : kmod_uffd_request();
 }
 
 int kmod_remap_by(int fd, void *dst, const void *src, size_t bytes,

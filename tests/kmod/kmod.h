@@ -43,6 +43,9 @@ enum kmod_way kmod_way(void);
 int kmod_open(void);
 extern int kmod_fd;
 
+/* Of a userfaultfd: UFFDIO_REMAP if that is the way, else UFFDIO_MOVE. */
+unsigned long kmod_uffd_request(void);
+
 /*
  * One call, from whatever descriptor. *moved is what the kernel wrote, or
  * KMOD_UNTOLD.

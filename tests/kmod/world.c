@@ -108,7 +108,7 @@ bool world_open(struct world *w, bool module)
 
 	*w = (struct world){ .name = module ? "module" : "UFFDIO_MOVE",
 			     .module = module };
-	if (!module && t_uffd_can_move() != 0)
+	if (!module && kmod_way() != KMOD_BUILTIN && t_uffd_can_move() != 0)
 		return false;
 	w->fd = module ? kmod_open() : t_uffd_open();
 	if (w->fd < 0)
@@ -161,7 +161,7 @@ struct outcome world_remap(const struct world *w, const struct request *q)
 	};
 	struct outcome o;
 
-	o.r = ioctl(w->fd, w->module ? PAGEMVIO_REMAP : t_uffd_move_request(),
+	o.r = ioctl(w->fd, w->module ? PAGEMVIO_REMAP : kmod_uffd_request(),
 		    &remap) == 0
 		      ? 0
 		      : -errno;
@@ -177,7 +177,7 @@ static void carry(const struct world *w, char *to, char *from)
 	struct pagemvio_remap remap = { (uintptr_t)to, (uintptr_t)from,
 					t_page(), KMOD_HOLES, 0 };
 
-	must(ioctl(w->fd, t_uffd_move_request(), &remap) == 0, "exchange");
+	must(ioctl(w->fd, kmod_uffd_request(), &remap) == 0, "exchange");
 }
 
 void world_exchange(const struct world *w, struct place a, struct place b,
