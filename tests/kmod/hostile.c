@@ -34,7 +34,7 @@ static void *before_wall(const void *structure, size_t size)
 static const char *info_sizes(void)
 {
 	struct pagemvio_info info = { .size = sizeof(info) };
-	char big[t_page()];
+	char big[512];
 	size_t size;
 	int r;
 
