@@ -70,6 +70,7 @@ static bool only(const struct pagemv_result *res, enum pagemv_mechanism m)
 static bool keeps_whole(const struct t_case *c, const struct pagemv_result *res)
 {
 	return only(res, PAGEMV_MECH_REMAP) ||
+	       only(res, PAGEMV_MECH_COMPANION) ||
 	       (only(res, PAGEMV_MECH_MOVE) &&
 		(c->caps.quirks & PAGEMV_QUIRK_HUGE_MOVE) == 0);
 }
