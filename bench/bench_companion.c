@@ -29,7 +29,7 @@
 /* Passes for counting interrupts, to and fro. */
 #define COUNT_PASSES 16
 
-enum key { KEY_JSON = 256, KEY_PLOT, KEY_QUICK, KEY_ICOUNT };
+enum key { KEY_ICOUNT = BENCH_KEY_OWN };
 
 struct options {
 	struct bench_output output;
@@ -51,32 +51,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *options = state->input;
 
 	switch (key) {
-	case KEY_JSON:
-		bench_args_json(state, &options->output, arg);
-		return 0;
-	case KEY_PLOT:
-		options->output.plot_path = arg;
-		return 0;
-	case KEY_QUICK:
-		options->quick = true;
-		return 0;
 	case KEY_ICOUNT:
 		options->icount = true;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return bench_args_common(state, key, arg, &options->output,
+					 &options->quick);
 	}
 }
 
 static void parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct argp_option argp_options[] = {
-		{ "json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL,
-		  "Results as JSON, to FILE or instead of the tables", 0 },
-		{ "plot", KEY_PLOT, "FILE.svg", 0,
-		  "Draw the results (needs gnuplot)", 0 },
-		{ "quick", KEY_QUICK, NULL, 0, "Fewer rounds: a second or two",
-		  0 },
+		BENCH_ARGS_OUTPUT,
+		{ "quick", BENCH_KEY_QUICK, NULL, 0,
+		  "Fewer rounds: a second or two", 0 },
 		{ "icount", KEY_ICOUNT, NULL, 0,
 		  "The clock counts instructions, as in QEMU with -icount", 0 },
 		{ 0 },

@@ -21,7 +21,7 @@
 #define QUICK_SECONDS	12
 #define MIN_ROUNDS	16
 
-enum key { KEY_JSON = 256, KEY_PLOT, KEY_QUICK, KEY_TIME, KEY_DELIVERIES };
+enum key { KEY_TIME = BENCH_KEY_OWN, KEY_DELIVERIES };
 
 struct options {
 	struct bench_output output;
@@ -38,12 +38,9 @@ struct run {
 };
 
 static const struct argp_option argp_options[] = {
-	{ "json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL,
-	  "Results as JSON, to FILE or instead of the tables", 0 },
-	{ "plot", KEY_PLOT, "FILE.svg", 0, "Draw the results (needs gnuplot)",
-	  0 },
-	{ "quick", KEY_QUICK, NULL, 0, "Fewer rows and samples: about 15 s",
-	  0 },
+	BENCH_ARGS_OUTPUT,
+	{ "quick", BENCH_KEY_QUICK, NULL, 0,
+	  "Fewer rows and samples: about 15 s", 0 },
 	{ "time", KEY_TIME, "SECONDS", 0,
 	  "How long to measure, about (60; 12 with --quick)", 0 },
 	{ "deliveries", KEY_DELIVERIES, "NAME,...", 0, "Only these", 0 },
@@ -65,15 +62,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *options = state->input;
 
 	switch (key) {
-	case KEY_JSON:
-		bench_args_json(state, &options->output, arg);
-		return 0;
-	case KEY_PLOT:
-		options->output.plot_path = arg;
-		return 0;
-	case KEY_QUICK:
-		options->quick = true;
-		return 0;
 	case KEY_TIME:
 		options->seconds = bench_args_number(state, "--time", arg);
 		return 0;
@@ -82,7 +70,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		bench_args_list(state, arg, take_delivery);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return bench_args_common(state, key, arg, &options->output,
+					 &options->quick);
 	}
 }
 

@@ -21,10 +21,7 @@
 #define HEAPS_NEEDED 3
 
 enum key {
-	KEY_JSON = 256,
-	KEY_PLOT,
-	KEY_QUICK,
-	KEY_TURNS,
+	KEY_TURNS = BENCH_KEY_OWN,
 	KEY_MODES,
 	KEY_WORKLOADS,
 	KEY_HEAPS,
@@ -45,11 +42,8 @@ struct run {
 };
 
 static const struct argp_option argp_options[] = {
-	{ "json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL,
-	  "Results as JSON, to FILE or instead of the tables", 0 },
-	{ "plot", KEY_PLOT, "FILE.svg", 0, "Draw the results (needs gnuplot)",
-	  0 },
-	{ "quick", KEY_QUICK, NULL, 0,
+	BENCH_ARGS_OUTPUT,
+	{ "quick", BENCH_KEY_QUICK, NULL, 0,
 	  "64 MiB, one mutator, two collections: about half a minute", 0 },
 	{ "turns", KEY_TURNS, "N", 0, "Collections of each row (5)", 0 },
 	{ "modes", KEY_MODES, "NAME,...", 0, "Only these", 0 },
@@ -107,15 +101,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *options = state->input;
 
 	switch (key) {
-	case KEY_JSON:
-		bench_args_json(state, &options->output, arg);
-		return 0;
-	case KEY_PLOT:
-		options->output.plot_path = arg;
-		return 0;
-	case KEY_QUICK:
-		options->quick = true;
-		return 0;
 	case KEY_TURNS:
 		options->turns =
 			(unsigned int)bench_args_number(state, "--turns", arg);
@@ -134,7 +119,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			bench_args_number(state, "--mutators", arg) < 2 ? 1 : 2;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return bench_args_common(state, key, arg, &options->output,
+					 &options->quick);
 	}
 }
 

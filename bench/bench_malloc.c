@@ -28,14 +28,7 @@
 	 BENCH_ALLOCATOR_BIT(BENCH_PAGEMV_GLIBC) | \
 	 BENCH_ALLOCATOR_BIT(BENCH_PAGEMV_JEMALLOC))
 
-enum key {
-	KEY_JSON = 256,
-	KEY_PLOT,
-	KEY_QUICK,
-	KEY_TIME,
-	KEY_PATTERNS,
-	KEY_ALLOCATORS
-};
+enum key { KEY_TIME = BENCH_KEY_OWN, KEY_PATTERNS, KEY_ALLOCATORS };
 
 struct options {
 	struct bench_output output;
@@ -53,12 +46,9 @@ struct run {
 };
 
 static const struct argp_option argp_options[] = {
-	{ "json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL,
-	  "Results as JSON, to FILE or instead of the tables", 0 },
-	{ "plot", KEY_PLOT, "FILE.svg", 0, "Draw the results (needs gnuplot)",
-	  0 },
-	{ "quick", KEY_QUICK, NULL, 0, "Fewer samples: about half a minute",
-	  0 },
+	BENCH_ARGS_OUTPUT,
+	{ "quick", BENCH_KEY_QUICK, NULL, 0,
+	  "Fewer samples: about half a minute", 0 },
 	{ "time", KEY_TIME, "SECONDS", 0,
 	  "How long to measure, about (180; 20 with --quick)", 0 },
 	{ "patterns", KEY_PATTERNS, "NAME,...", 0, "Only these", 0 },
@@ -89,15 +79,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *options = state->input;
 
 	switch (key) {
-	case KEY_JSON:
-		bench_args_json(state, &options->output, arg);
-		return 0;
-	case KEY_PLOT:
-		options->output.plot_path = arg;
-		return 0;
-	case KEY_QUICK:
-		options->quick = true;
-		return 0;
 	case KEY_TIME:
 		options->seconds = bench_args_number(state, "--time", arg);
 		return 0;
@@ -108,34 +89,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		bench_args_list(state, arg, take_allocator);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return bench_args_common(state, key, arg, &options->output,
+					 &options->quick);
 	}
 }
 
-static char *filter_help(int key, const char *text, void *input)
+static void tell_names(FILE *out)
 {
-	char *help = NULL;
-	size_t len;
-	FILE *out;
-
-	(void)input;
-	if (key != ARGP_KEY_HELP_POST_DOC)
-		return (char *)text;
-	out = open_memstream(&help, &len);
-	if (!out)
-		return (char *)text;
 	fputs("Patterns:\n", out);
 	for (size_t i = 0; i < MALLOC_PATTERNS; i++)
 		fprintf(out, "  %-12s %s\n", malloc_patterns[i].name,
 			malloc_patterns[i].summary);
-	fputs("\nAllocators:", out);
-	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++)
-		fprintf(out, "%s %s", id ? "," : "", bench_allocator_name(id));
-	fputs("\n\nMachines are noisy: compare figures of one run only. Ctrl-C "
-	      "leaves what is measured.",
-	      out);
-	fclose(out);
-	return help;
+	bench_args_tell_allocators(out);
+}
+
+static char *filter_help(int key, const char *text, void *input)
+{
+	(void)input;
+	return bench_args_help(key, text, tell_names);
 }
 
 static void parse_options(int argc, char **argv, struct options *options)

@@ -21,10 +21,7 @@
 #define DEFAULT_HUGE_BYTES (2u << 20)
 
 enum key {
-	KEY_JSON = 256,
-	KEY_PLOT,
-	KEY_QUICK,
-	KEY_CROSSOVER,
+	KEY_CROSSOVER = BENCH_KEY_OWN,
 	KEY_MAX_MIB,
 	KEY_TIME,
 	KEY_NO_CALIBRATE,
@@ -45,12 +42,9 @@ struct options {
 };
 
 static const struct argp_option argp_options[] = {
-	{ "json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL,
-	  "Results as JSON, to FILE or instead of the tables", 0 },
-	{ "plot", KEY_PLOT, "FILE.svg", 0, "Draw the results (needs gnuplot)",
-	  0 },
-	{ "quick", KEY_QUICK, NULL, 0, "Fewer sizes and samples: about 20 s",
-	  0 },
+	BENCH_ARGS_OUTPUT,
+	{ "quick", BENCH_KEY_QUICK, NULL, 0,
+	  "Fewer sizes and samples: about 20 s", 0 },
 	{ "crossover", KEY_CROSSOVER, NULL, 0,
 	  "Tell from which size on one way beats another", 0 },
 	{ "max-mib", KEY_MAX_MIB, "N", 0, "Largest call, in MiB (256)", 0 },
@@ -90,15 +84,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *options = state->input;
 
 	switch (key) {
-	case KEY_JSON:
-		bench_args_json(state, &options->output, arg);
-		return 0;
-	case KEY_PLOT:
-		options->output.plot_path = arg;
-		return 0;
-	case KEY_QUICK:
-		options->quick = true;
-		return 0;
 	case KEY_CROSSOVER:
 		options->crossover = true;
 		return 0;
@@ -120,7 +105,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->calibrate = false;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return bench_args_common(state, key, arg, &options->output,
+					 &options->quick);
 	}
 }
 

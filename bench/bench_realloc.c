@@ -27,10 +27,7 @@
 #define PATIENCE_FACTOR	 4 /* a step that copies is not interrupted */
 
 enum key {
-	KEY_JSON = 256,
-	KEY_PLOT,
-	KEY_QUICK,
-	KEY_TIME,
+	KEY_TIME = BENCH_KEY_OWN,
 	KEY_PATTERNS,
 	KEY_ALLOCATORS,
 	KEY_THREADS,
@@ -65,11 +62,8 @@ struct run {
 };
 
 static const struct argp_option argp_options[] = {
-	{ "json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL,
-	  "Results as JSON, to FILE or instead of the tables", 0 },
-	{ "plot", KEY_PLOT, "FILE.svg", 0, "Draw the results (needs gnuplot)",
-	  0 },
-	{ "quick", KEY_QUICK, NULL, 0,
+	BENCH_ARGS_OUTPUT,
+	{ "quick", BENCH_KEY_QUICK, NULL, 0,
 	  "To 128 MiB, 1 and 8 threads, a sample or two: about a minute", 0 },
 	{ "time", KEY_TIME, "SECONDS", 0,
 	  "How long to measure, about (600; 40 with --quick)", 0 },
@@ -119,15 +113,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *options = state->input;
 
 	switch (key) {
-	case KEY_JSON:
-		bench_args_json(state, &options->output, arg);
-		return 0;
-	case KEY_PLOT:
-		options->output.plot_path = arg;
-		return 0;
-	case KEY_QUICK:
-		options->quick = true;
-		return 0;
 	case KEY_TIME:
 		options->seconds = bench_args_number(state, "--time", arg);
 		return 0;
@@ -149,7 +134,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->cpu = true;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return bench_args_common(state, key, arg, &options->output,
+					 &options->quick);
 	}
 }
 
@@ -174,30 +160,19 @@ static void set_defaults(struct options *options)
 	       options->threads_n * sizeof(*full));
 }
 
-static char *filter_help(int key, const char *text, void *input)
+static void tell_names(FILE *out)
 {
-	char *help = NULL;
-	size_t len;
-	FILE *out;
-
-	(void)input;
-	if (key != ARGP_KEY_HELP_POST_DOC)
-		return (char *)text;
-	out = open_memstream(&help, &len);
-	if (!out)
-		return (char *)text;
 	fputs("Patterns:\n", out);
 	for (size_t i = 0; i < REALLOC_PATTERNS; i++)
 		fprintf(out, "  %-15s %s\n", realloc_patterns[i].name,
 			realloc_patterns[i].summary);
-	fputs("\nAllocators:", out);
-	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++)
-		fprintf(out, "%s %s", id ? "," : "", bench_allocator_name(id));
-	fputs("\n\nMachines are noisy: compare figures of one run only. Ctrl-C "
-	      "leaves what is measured.",
-	      out);
-	fclose(out);
-	return help;
+	bench_args_tell_allocators(out);
+}
+
+static char *filter_help(int key, const char *text, void *input)
+{
+	(void)input;
+	return bench_args_help(key, text, tell_names);
 }
 
 static void parse_options(int argc, char **argv, struct options *options)

@@ -2,6 +2,7 @@
 /*
  * pagemv bench: finds the bench and hands over to it.
  */
+#include "args.h"
 #include "bench.h"
 #include "tool.h"
 
@@ -39,25 +40,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 /* The table of benches is the end of the help text. */
-static char *filter_help(int key, const char *text, void *input)
+static void tell_benches(FILE *out)
 {
-	char *help = NULL;
-	size_t len;
-	FILE *out;
-
-	(void)input;
-	if (key != ARGP_KEY_HELP_POST_DOC)
-		return (char *)text;
-	out = open_memstream(&help, &len);
-	if (!out)
-		return (char *)text;
 	fputs("Benches:\n", out);
 	for (size_t i = 0; i < bench_count; i++)
 		fprintf(out, "  %-9s %s\n", bench_table[i].name,
 			bench_table[i].summary);
 	fputs("\n'pagemv bench BENCH --help' tells its options.", out);
-	fclose(out);
-	return help;
+}
+
+static char *filter_help(int key, const char *text, void *input)
+{
+	(void)input;
+	return bench_args_help(key, text, tell_benches);
 }
 
 int tool_bench(int argc, char **argv)
