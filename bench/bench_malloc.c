@@ -163,10 +163,7 @@ static void check(struct run *run)
 {
 	struct malloc_results *results = run->results;
 
-	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++)
-		if (run->options->allocators & BENCH_ALLOCATOR_BIT(id) &&
-		    !bench_interrupted())
-			(void)bench_work_check(id, results->missing[id]);
+	bench_work_check_all(run->options->allocators, results->missing);
 	for (size_t i = 0; i < results->rows; i++) {
 		struct malloc_row *row = &results->row[i];
 

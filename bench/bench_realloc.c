@@ -250,10 +250,7 @@ static void check_allocators(struct run *run)
 {
 	struct realloc_results *results = run->results;
 
-	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++)
-		if (run->options->allocators & BENCH_ALLOCATOR_BIT(id) &&
-		    !bench_interrupted())
-			(void)bench_work_check(id, results->missing[id]);
+	bench_work_check_all(run->options->allocators, results->missing);
 	for (size_t i = 0; i < results->rows; i++) {
 		struct realloc_row *row = &results->row[i];
 		const char *why = results->missing[row->allocator];

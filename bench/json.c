@@ -21,6 +21,28 @@ json_t *bench_json_size(size_t value)
 	return json_integer((json_int_t)value);
 }
 
+json_t *bench_json_kind(const char *pattern, enum bench_allocator allocator,
+			unsigned int threads)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "pattern", json_string(pattern));
+	json_object_set_new(object, "allocator",
+			    json_string(bench_allocator_name(allocator)));
+	json_object_set_new(object, "threads", bench_json_size(threads));
+	return object;
+}
+
+void bench_json_add_cost(json_t *row, double ns_per_op, double seconds,
+			 double peak_rss_mib, long mappings)
+{
+	json_object_set_new(row, "ns_per_op", bench_json_number(ns_per_op));
+	json_object_set_new(row, "seconds", bench_json_number(seconds));
+	json_object_set_new(row, "peak_rss_mib",
+			    bench_json_number(peak_rss_mib));
+	json_object_set_new(row, "mappings", json_integer(mappings));
+}
+
 void bench_json_add_about(json_t *root, const struct bench_about *about)
 {
 	json_object_set_new(root, "kernel", json_string(about->kernel));

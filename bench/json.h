@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "about.h"
+#include "allocator.h"
 
 /* Five digits; what lies behind is noise. */
 json_t *bench_json_number(double value);
@@ -18,6 +19,13 @@ json_t *bench_json_size(size_t value);
 
 void bench_json_add_about(json_t *root, const struct bench_about *about);
 void bench_json_add_notes(json_t *root, const struct bench_about *about);
+
+/* Of a row that compares allocators: whose it is, */
+json_t *bench_json_kind(const char *pattern, enum bench_allocator allocator,
+			unsigned int threads);
+/* and what was measured. */
+void bench_json_add_cost(json_t *row, double ns_per_op, double seconds,
+			 double peak_rss_mib, long mappings);
 
 /* What a bar demands; the caller adds what came of it. limit 0: nothing. */
 json_t *bench_json_bar(const char *name, const char *what, bool at_least,

@@ -5,6 +5,7 @@
  */
 #include "malloc_results.h"
 #include "text.h"
+#include "work.h"
 
 static int width(enum bench_allocator id)
 {
@@ -136,12 +137,7 @@ static void print_skips(const struct malloc_results *results, FILE *out)
 {
 	const char *title = "\nNot measured:\n";
 
-	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++)
-		if (results->missing[id][0]) {
-			fprintf(out, "%s%s: %s\n", title,
-				bench_allocator_name(id), results->missing[id]);
-			title = "";
-		}
+	bench_work_tell_missing(results->missing, &title, out);
 	for (size_t i = 0; i < results->rows; i++) {
 		const struct malloc_row *row = &results->row[i];
 

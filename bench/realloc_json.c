@@ -7,27 +7,16 @@
 
 static json_t *kind_object(const struct realloc_row *row)
 {
-	json_t *object = json_object();
-
-	json_object_set_new(object, "pattern", json_string(row->pattern->name));
-	json_object_set_new(object, "allocator",
-			    json_string(bench_allocator_name(row->allocator)));
-	json_object_set_new(object, "threads", bench_json_size(row->threads));
-	return object;
+	return bench_json_kind(row->pattern->name, row->allocator,
+			       row->threads);
 }
 
 static json_t *row_object(const struct realloc_row *row)
 {
 	json_t *object = kind_object(row);
 
-	json_object_set_new(
-		object, "ns_per_op",
-		bench_json_number(row->median_s * 1e9 / (double)row->ops));
-	json_object_set_new(object, "seconds",
-			    bench_json_number(row->median_s));
-	json_object_set_new(object, "peak_rss_mib",
-			    bench_json_number(row->median_peak_mib));
-	json_object_set_new(object, "mappings", json_integer(row->mappings));
+	bench_json_add_cost(object, row->median_s * 1e9 / (double)row->ops,
+			    row->median_s, row->median_peak_mib, row->mappings);
 	return object;
 }
 

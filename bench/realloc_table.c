@@ -5,6 +5,7 @@
  */
 #include "realloc_results.h"
 #include "text.h"
+#include "work.h"
 
 static void print_head(const char *title, FILE *out)
 {
@@ -138,12 +139,7 @@ static void print_skips(const struct realloc_results *results, FILE *out)
 {
 	const char *title = "\nNot measured:\n";
 
-	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++)
-		if (results->missing[id][0]) {
-			fprintf(out, "%s%s: %s\n", title,
-				bench_allocator_name(id), results->missing[id]);
-			title = "";
-		}
+	bench_work_tell_missing(results->missing, &title, out);
 	for (size_t i = 0; i < results->rows; i++) {
 		const struct realloc_row *row = &results->row[i];
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "work.h"
+#include "interrupt.h"
 #include "program.h"
 
 #include <errno.h>
@@ -46,7 +47,8 @@ const char *bench_work_find(void)
 	return access(program_path, X_OK) ? program_path : NULL;
 }
 
-int bench_work_check(enum bench_allocator allocator, char why[160])
+/* Whether it starts under that allocator. */
+static void check(enum bench_allocator allocator, char why[160])
 {
 	const char *const *file = bench_allocator_files(allocator);
 	struct bench_program program = {
@@ -63,7 +65,27 @@ int bench_work_check(enum bench_allocator allocator, char why[160])
 	else
 		snprintf(why, 160, "%.100s (Debian: apt install %s)", end.why,
 			 package);
-	return rc;
+}
+
+void bench_work_check_all(unsigned int allocators,
+			  char why[BENCH_ALLOCATORS][160])
+{
+	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++)
+		if (allocators & BENCH_ALLOCATOR_BIT(id) &&
+		    !bench_interrupted())
+			check(id, why[id]);
+}
+
+void bench_work_tell_missing(const char why[BENCH_ALLOCATORS][160],
+			     const char **title, FILE *out)
+{
+	for (unsigned int id = 0; id < BENCH_ALLOCATORS; id++) {
+		if (!why[id][0])
+			continue;
+		fprintf(out, "%s%s: %s\n", *title, bench_allocator_name(id),
+			why[id]);
+		*title = "";
+	}
 }
 
 static bool parse(const char *text, struct bench_work *work, uint64_t *wrong)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "allocator.h"
 
@@ -24,8 +25,15 @@ struct bench_work {
 /* Finds it; NULL: it is there, else why not. Before all others. */
 const char *bench_work_find(void);
 
-/* Whether it starts under that allocator: -ECHILD: no, and why tells. */
-int bench_work_check(enum bench_allocator allocator, char why[160]);
+/* Whether it starts under each of the set of BENCH_ALLOCATOR_BIT(): where not,
+ * why tells. */
+void bench_work_check_all(unsigned int allocators,
+			  char why[BENCH_ALLOCATORS][160]);
+
+/* Tells of those that are missing, the first one behind *title; that is empty
+ * then. */
+void bench_work_tell_missing(const char why[BENCH_ALLOCATORS][160],
+			     const char **title, FILE *out);
 
 /*
  * A workload and up to 4 words for it. 0 or -errno: -EINTR: Ctrl-C; -EIO:
