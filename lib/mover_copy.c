@@ -170,9 +170,13 @@ static struct pmv_step detach_by_move(struct pagemv *pv,
 				      const struct pmv_staging *staging,
 				      uintptr_t src, size_t len)
 {
-	struct pmv_step step =
-		pmv_move_to(pv, pv->uffd, staging->base, src, len);
+	struct pmv_step step;
 
+	/* A huge page comes in parts. */
+	if (pmv_mover_to(pv, pv->uffd, len) == PAGEMV_MECH_MOVE &&
+	    pmv_pages_held_huge(pv, src))
+		return (struct pmv_step){ .error = -EBUSY };
+	step = pmv_move_to(pv, pv->uffd, staging->base, src, len);
 	if (step.error)
 		step.done = count_staged(pv, staging->base, src, len, true,
 					 step.done);
@@ -349,9 +353,9 @@ static struct pmv_step bring(struct pagemv *pv, const struct pmv_span *span,
 }
 
 /*
- * How much may be detached at a time. In a faulting region other threads take
- * pages away at any time, and mremap() tells nothing of what it did not find:
- * page by page it can be seen.
+ * How much may be detached at a time: parts of one huge page. In a faulting
+ * region other threads take pages away at any time, and mremap() tells nothing
+ * of what it did not find: page by page it can be seen.
  */
 static size_t detach_bytes(const struct pagemv *pv, const struct pmv_span *span,
 			   detach_fn *detach)
@@ -362,7 +366,7 @@ static size_t detach_bytes(const struct pagemv *pv, const struct pmv_span *span,
 	    atomic_load_explicit(&pv->faulting, memory_order_relaxed) &&
 	    pmv_region_has(pv, span->src, len, PAGEMV_REGION_FAULTING))
 		return pv->page_bytes;
-	return len;
+	return pmv_min(len, pmv_pages_huge_left(pv, span->src));
 }
 
 static struct pmv_step checked_detach(struct pagemv *pv,

@@ -3,22 +3,30 @@
  * UFFDIO_MOVE. Everything is checked by the kernel, before any page moves;
  * pages keep being huge where both sides are aligned and whole.
  */
+#include <errno.h>
+
 #include "internal.h"
 #include "mover.h"
+#include "pages.h"
 
-/* Where whole huge pages must not move, none fits into half of one. */
-static size_t step_bytes(const struct pagemv *pv, size_t len)
+/* Where whole huge pages must not move: none fits into half of one. */
+static struct pmv_step move_part(struct pagemv *pv, const struct pmv_span *span)
 {
-	if (pmv_unlikely(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) && pv->huge_bytes)
-		return pmv_min(len, pv->huge_bytes / 2);
-	return len;
+	size_t len = pmv_min(pmv_min(span->len, pv->huge_bytes / 2),
+			     pmv_pages_huge_left(pv, span->src));
+
+	if (pmv_pages_held_huge(pv, span->src))
+		return (struct pmv_step){ .error = -EBUSY };
+	return pmv_uffd_move(pv->sys, span->uffd, span->dst, span->src, len);
 }
 
 static PMV_HOT struct pmv_step move_step(struct pagemv *pv,
 					 const struct pmv_span *span)
 {
+	if (pmv_unlikely(pv->quirks & PAGEMV_QUIRK_HUGE_MOVE) && pv->huge_bytes)
+		return move_part(pv, span);
 	return pmv_uffd_move(pv->sys, span->uffd, span->dst, span->src,
-			     step_bytes(pv, span->len));
+			     span->len);
 }
 
 const struct pmv_mover pmv_mover_move = {

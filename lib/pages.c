@@ -247,6 +247,19 @@ bool pmv_pages_huge(const struct pagemv *pv, uintptr_t addr)
 			    &first) > 0;
 }
 
+size_t pmv_pages_huge_left(const struct pagemv *pv, uintptr_t addr)
+{
+	return pv->huge_bytes ? pmv_round_up(addr + 1, pv->huge_bytes) - addr
+			      : SIZE_MAX;
+}
+
+bool pmv_pages_held_huge(const struct pagemv *pv, uintptr_t addr)
+{
+	return pmv_pages_huge(pv, addr) &&
+	       pv->sys->madvise(addr, pv->page_bytes, MADV_COLD) == 0 &&
+	       pmv_pages_huge(pv, addr);
+}
+
 bool pmv_pages_shared(const struct pagemv *pv, uintptr_t addr)
 {
 	off_t off = (off_t)(addr / pv->page_bytes * sizeof(uint64_t));

@@ -56,6 +56,17 @@ bool pmv_pages_zero(const struct pagemv *pv, uintptr_t page);
 /* Whether the range begins with a huge page. */
 bool pmv_pages_huge(const struct pagemv *pv, uintptr_t addr);
 
+/* How far it is from there to the end of the huge page, if it is one. */
+size_t pmv_pages_huge_left(const struct pagemv *pv, uintptr_t addr);
+
+/*
+ * Whether the page is part of a huge page that cannot be split, as a device or
+ * a pipe holds it: asked to move a part of such a page, UFFDIO_MOVE tries to
+ * split it for ever. MADV_COLD of a part splits as well, and tries once. False
+ * where nothing can tell, as in locked memory.
+ */
+bool pmv_pages_held_huge(const struct pagemv *pv, uintptr_t addr);
+
 /* Whether the page is there and mapped elsewhere as well, as after fork().
  * False where nothing can tell. */
 bool pmv_pages_shared(const struct pagemv *pv, uintptr_t addr);

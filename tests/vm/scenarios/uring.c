@@ -181,15 +181,6 @@ static const char *look_at_all(const struct huge *h, unsigned int fate,
 	return wrong;
 }
 
-/* Is UFFDIO_MOVE given a huge page in parts here? */
-static bool takes_parts(const struct t_case *c)
-{
-	return c->caps.mech[PAGEMV_MECH_MOVE].available != 0 &&
-	       c->way != T_REMAP &&
-	       (c->way == T_COPY ||
-		(c->caps.quirks & PAGEMV_QUIRK_HUGE_MOVE) != 0);
-}
-
 /* NULL, or what is wrong; *why if no huge page could be pinned. */
 static const char *move_whole(struct huge *h, uint32_t busy, const char **why)
 {
@@ -245,8 +236,7 @@ static void *let_go(void *arg)
 	return NULL;
 }
 
-/* Did the call return only when the pin was gone? */
-static bool move_part(struct huge *h)
+static void move_part(struct huge *h)
 {
 	const char *name = "auto, normal: a part of a pinned huge page, in "
 			   "the end",
@@ -259,7 +249,7 @@ static bool move_part(struct huge *h)
 
 	if (!make_huge(h, &why)) {
 		tap_skip(h->tap, name, why);
-		return false;
+		return;
 	}
 	part = h->n + h->n / 4;
 	if (pthread_create(&thread, NULL, let_go, &release) != 0)
@@ -281,26 +271,22 @@ static bool move_part(struct huge *h)
 		wrong = "pages at both places";
 	if (!tap_ok(h->tap, wrong == NULL, name))
 		tap_say(stdout, "%s", wrong);
-	return !release.was_back;
 }
 
-static bool part_of_huge(struct tap *tap, struct device *device)
+static void part_of_huge(struct tap *tap, struct device *device)
 {
 	struct huge h = { .tap = tap, .device = device };
-	bool spins = false;
 	struct t_case c;
 
 	t_cases(&c, T_WAY_BIT(T_AUTO));
 	while (t_next_case(&c)) {
 		h.c = &c;
 		if (c.variant == T_NORMAL)
-			spins = move_part(&h);
+			move_part(&h);
 	}
-	return spins;
 }
 
-/* spins: the kernel does, when it is asked for a part. */
-static void huge_policies(struct tap *tap, struct device *device, bool spins)
+static void huge_policies(struct tap *tap, struct device *device)
 {
 	struct t_case c;
 
@@ -314,9 +300,6 @@ static void huge_policies(struct tap *tap, struct device *device, bool spins)
 
 		snprintf(name, sizeof(name),
 			 "%.60s: a pinned huge page under each policy", c.name);
-		if (spins && takes_parts(&c))
-			why = "this kernel spins on a part of a huge page that "
-			      "is held";
 		for (busy = 0; busy < PAGEMV_BUSY_COUNT && why == NULL; busy++)
 			ok = move_whole(&h, busy, &why) == NULL && ok;
 		if (why != NULL)
@@ -348,7 +331,8 @@ int main(void)
 	}
 	devices[0]->unpin(devices[0]);
 	pinned_policies(&tap, devices[0]);
-	huge_policies(&tap, devices[0], part_of_huge(&tap, devices[0]));
+	part_of_huge(&tap, devices[0]);
+	huge_policies(&tap, devices[0]);
 	pinned_storm(&tap, devices, RINGS, ns != 0 ? ns : 500000000u);
 	return tap_done(&tap);
 }
