@@ -59,11 +59,12 @@ static void take_stray(struct pagemv *pv, uintptr_t dst,
 }
 
 /* From *off on; how far it came. Returns as pagemv_move(). */
-static int move_on(struct pagemv *pv, const struct pmv_transfer *t,
+static int move_on(struct pagemv *pv, const struct pmv_transfer *t, uint32_t by,
 		   uint32_t flags, uint32_t busy, size_t *off, uint32_t *reason)
 {
 	const struct pagemv_move_opts o = {
 		.size = sizeof(o),
+		.mechanism = by,
 		/* A kernel that locks memory has filled dst with zeros. */
 		.flags = flags | PAGEMV_MOVE_HOLES | PAGEMV_MOVE_QUIESCENT |
 			 PAGEMV_MOVE_REPLACE,
@@ -129,7 +130,8 @@ static void undo(struct pagemv *pv, const struct pmv_transfer *t, size_t off)
 	size_t done = 0;
 	uint32_t reason;
 
-	if (off && move_on(pv, &back, 0, 0, &done, &reason) < 0)
+	if (off &&
+	    move_on(pv, &back, PAGEMV_MECH_AUTO, 0, 0, &done, &reason) < 0)
 		copy_rest(pv, &back, done);
 }
 
@@ -168,6 +170,25 @@ static struct pmv_step move_sparse(struct pagemv *pv, enum pagemv_mechanism by,
 					      t->bytes - off)
 		       : pmv_companion_move_sparse(pv->sys, pv->companion, dst,
 						   src, t->bytes - off);
+}
+
+/* Whether UFFDIO_MOVE would not come back: it is to take a part of a huge page
+ * that is held. */
+static bool is_held(const struct pagemv *pv, const struct pmv_transfer *t)
+{
+	bool parts = (t->src ^ t->dst) & (pv->huge_bytes - 1);
+	size_t bytes;
+
+	if (!pv->huge_bytes || at_once_by(pv, t->bytes) != PAGEMV_MECH_MOVE)
+		return false;
+	for (size_t off = 0; off < t->bytes; off += bytes) {
+		bytes = pmv_min(pmv_pages_huge_left(pv, t->src + off),
+				t->bytes - off);
+		if ((parts || bytes < pv->huge_bytes) &&
+		    pmv_pages_held_huge(pv, t->src + off))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -209,27 +230,53 @@ static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
 	return off;
 }
 
+/* Not the caller's mappings; of a heap's, what is pinned follows mremap(). */
+static int move_pinned(struct pagemv *pv, const struct pmv_transfer *t,
+		       uint32_t by, size_t *off, uint32_t *reason)
+{
+	int rc = -EBUSY;
+
+	if (!t->foreign)
+		rc = move_on(pv, t, by, PAGEMV_MOVE_MAY_REMAP,
+			     PAGEMV_BUSY_REMAP, off, reason);
+	if (rc < 0)
+		*reason = PAGEMV_REASON_PINNED;
+	return rc;
+}
+
+/* From *off on, by what moves; how far it came. */
+static int move_all(struct pagemv *pv, const struct pmv_transfer *t,
+		    size_t *off, uint32_t *reason)
+{
+	uint32_t flags = 0;
+	int rc;
+
+	if (is_held(pv, t))
+		return move_pinned(pv, t, PAGEMV_MECH_REMAP, off, reason);
+	if (!t->foreign && (!pmv_can_move(pv) || is_shared(pv, t)))
+		flags = PAGEMV_MOVE_MAY_REMAP;
+	else
+		*off = move_at_once(pv, t);
+	if (*off == t->bytes)
+		return 0;
+	rc = move_on(pv, t, PAGEMV_MECH_AUTO, flags, PAGEMV_BUSY_STAY, off,
+		     reason);
+	if (rc < 0 && *reason == PAGEMV_REASON_PINNED)
+		rc = move_pinned(pv, t, PAGEMV_MECH_AUTO, off, reason);
+	return rc;
+}
+
 int pmv_transfer(struct pagemv_heap *heap, struct pmv_transfer *t)
 {
 	struct pagemv *pv = pmv_heap_handle(heap);
-	uint32_t flags = 0, reason = PAGEMV_REASON_NONE;
+	uint32_t reason = PAGEMV_REASON_NONE;
 	size_t off = 0;
 	int rc = -ESRCH;
 
 	*t->res = (struct pagemv_result){ .left_off = t->bytes };
 	t->emptied = false;
-	if (pv) {
-		if (!t->foreign && (!pmv_can_move(pv) || is_shared(pv, t)))
-			flags = PAGEMV_MOVE_MAY_REMAP;
-		else
-			off = move_at_once(pv, t);
-		rc = off == t->bytes ? 0
-				     : move_on(pv, t, flags, PAGEMV_BUSY_STAY,
-					       &off, &reason);
-		if (rc < 0 && reason == PAGEMV_REASON_PINNED && !t->foreign)
-			rc = move_on(pv, t, PAGEMV_MOVE_MAY_REMAP,
-				     PAGEMV_BUSY_REMAP, &off, &reason);
-	}
+	if (pv)
+		rc = move_all(pv, t, &off, &reason);
 	t->emptied = rc == 0;
 	if (rc == 0) {
 		/* A mapping that mremap() makes takes the policy of the source
@@ -261,7 +308,7 @@ bool pmv_shift(struct pagemv_heap *heap, uintptr_t dst, uintptr_t src,
 		.dst = dst, .src = src, .bytes = bytes, .res = &res
 	};
 
-	return pv && move_at_once(pv, &t) == bytes;
+	return pv && !is_held(pv, &t) && move_at_once(pv, &t) == bytes;
 }
 
 bool pmv_can_shift(struct pagemv_heap *heap, size_t bytes)

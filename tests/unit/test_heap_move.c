@@ -2,6 +2,8 @@
 #include <sys/prctl.h>
 
 #include "heap_scene.h"
+#include "pages.h"
+#include "pin.h"
 
 #define PAGES 16
 
@@ -39,6 +41,7 @@ static int transfer(struct scene_of *o)
 	return pmv_transfer(o->s.heap, &o->t);
 }
 
+/* And a look whether the kernel would come back: see below. */
 Test(heap_move, takes_one_call)
 {
 	struct scene_of o = begin(NULL);
@@ -47,7 +50,8 @@ Test(heap_move, takes_one_call)
 	EXPECT_RIGHT(t_check_range(o.dst, PAGES, 1));
 	EXPECT_RIGHT(t_check_absent(o.src, PAGES));
 	cr_expect(o.t.emptied && o.res.moved_bytes == t_pages(PAGES));
-	cr_expect(fake_total() == 1, "%u calls", fake_total());
+	cr_expect(fake_count(FAKE_MOVE) == 1);
+	cr_expect(fake_total() == 2, "%u calls", fake_total());
 	heap_close(&o.s);
 }
 
@@ -63,7 +67,8 @@ Test(heap_move, also_with_holes)
 	EXPECT_RIGHT(t_check_range(o.dst + t_pages(4), 6, 5));
 	EXPECT_RIGHT(t_check_absent(o.dst + t_pages(10), 1));
 	EXPECT_RIGHT(t_check_range(o.dst + t_pages(11), 5, 12));
-	cr_expect(fake_total() == 1);
+	cr_expect(fake_count(FAKE_MOVE) == 1);
+	cr_expect(fake_total() == 2, "%u calls", fake_total());
 	heap_close(&o.s);
 }
 
@@ -116,6 +121,40 @@ Test(heap_move, what_cannot_be_moved_is_copied)
 	cr_expect(o.res.copied_bytes == t_pages(PAGES));
 	cr_expect(!o.t.emptied);
 	heap_close(&o.s);
+}
+
+/* The end of the block is a part of a huge page, which a device holds: the
+ * kernel would try for ever to split it. */
+Test(heap_move, a_part_of_a_huge_page_that_is_held_is_not_asked_for)
+{
+	const struct pagemv_heap_opts opts = {
+		.size = sizeof(opts), .huge = PAGEMV_HEAP_HUGE_ALWAYS
+	};
+	struct heap_scene s = heap_open(&opts, NULL);
+	const char *why = "no huge page was to be had";
+	const size_t bytes = 3 * MIB, pages = bytes / t_page();
+	struct t_pin *pin = NULL;
+	struct pagemv_result res;
+	void *at, *to;
+
+	cr_assert(pagemv_heap_alloc(s.heap, bytes, 0, &at) == 0);
+	t_fill_range(at, pages, 1);
+	if (pmv_pages_huge(s.pv, (uintptr_t)at + 2 * MIB))
+		pin = t_pin((char *)at + 2 * MIB, t_page(), &why);
+	if (!pin)
+		cr_skip("%s", why);
+	fake_forget_counts();
+	cr_assert(pagemv_heap_realloc(s.heap, at, bytes, PAGEMV_ALLOC_MOVE, &to,
+				      &res) == 0);
+	cr_expect(fake_count(FAKE_MOVE) == 0);
+	cr_expect(res.moved_bytes == bytes &&
+		  res.mechanisms == PAGEMV_MECH_BIT(PAGEMV_MECH_REMAP));
+	EXPECT_RIGHT(t_check_range(to, pages, 1));
+	cr_expect(t_pin_write(pin, 100, "dma", 3) == 0);
+	cr_expect(memcmp((char *)to + 2 * MIB + 100, "dma", 3) == 0);
+	t_unpin(pin);
+	cr_expect(pagemv_heap_free(s.heap, to) == 0);
+	heap_close(&s);
 }
 
 /* A page that cannot be read ends it, and nothing has moved. */
