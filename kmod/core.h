@@ -169,6 +169,17 @@ void pmv_unlock_pair(spinlock_t *a, spinlock_t *b)
 
 /* huge.c */
 bool pmv_is_huge(pmd_t pmd);
+
+/*
+ * Whether an entry points to a table. Then it does so until mmap_lock is dropped.
+ * All others may change between two looks, from nothing to a huge page and back
+ * (faults, MADV_DONTNEED): of one value, read once, it has to be seen.
+ */
+static inline bool pmv_is_table(pmd_t pmd)
+{
+	return pmd_present(pmd) && !pmv_is_huge(pmd);
+}
+
 long pmv_exchange_huge(struct pmv_call *c, const struct pmv_vmas *v,
 		       pmd_t *a_pmd, pmd_t *b_pmd, unsigned long a,
 		       unsigned long b);
@@ -197,6 +208,8 @@ int pmv_swap_claim(struct pmv_call *c, pte_t pte, bool wait,
 		   struct pmv_swap *s);
 void pmv_swap_let_go(struct pmv_swap *s);
 bool pmv_swap_steady(const struct pmv_swap *s);
+bool pmv_swap_leave(struct pmv_call *c, const struct pmv_swap *s,
+		    const struct vm_area_struct *vma);
 void pmv_swap_rehome(const struct pmv_swap *s, struct vm_area_struct *vma,
 		     unsigned long addr);
 pte_t pmv_swap_pte(const struct vm_area_struct *dst, pte_t pte);
@@ -258,13 +271,15 @@ static inline bool pmv_can_unprotect(const struct vm_area_struct *vma)
  */
 static inline pte_t pmv_moved_pte(const struct vm_area_struct *dst, pte_t old)
 {
-	pte_t pte = pte_mksoft_dirty(mk_pte(pte_page(old), dst->vm_page_prot));
+	pte_t pte = mk_pte(pte_page(old), dst->vm_page_prot);
 
+	/* Writable first: a dirty entry that is not has another form. */
+	pte = pte_mksoft_dirty(pmv_pte_mkwrite(pte));
 	if (pte_dirty(old))
 		pte = pte_mkdirty(pte);
 	if (unlikely(pte_uffd_wp(old)) && pmv_can_unprotect(dst))
-		return pte_mkuffd_wp(pte_wrprotect(pte));
-	return pmv_pte_mkwrite(pte);
+		pte = pte_mkuffd_wp(pte_wrprotect(pte));
+	return pte;
 }
 
 static inline pte_t pmv_moved_zero(const struct vm_area_struct *dst, pte_t old,
@@ -273,6 +288,9 @@ static inline pte_t pmv_moved_zero(const struct vm_area_struct *dst, pte_t old,
 	pte_t pte = pte_mkspecial(pfn_pte(my_zero_pfn(addr),
 					  dst->vm_page_prot));
 
+	/* From 6.9 on so those that KSM made are told, and counted. */
+	if (pte_dirty(old))
+		pte = pte_mkdirty(pte);
 	if (pte_uffd_wp(old) && pmv_can_unprotect(dst))
 		pte = pte_mkuffd_wp(pte_wrprotect(pte));
 	return pte;

@@ -65,8 +65,9 @@ static int claim(struct pmv_call *c, struct side *s, unsigned int i, pte_t pte,
 		return is_zero_pfn(pte_pfn(pte)) ? 0 : -EBUSY;
 	if (!s->swapped || i)
 		return RUN_ABSENT;
-	return pte_same(pte, s->seen) && pmv_swap_steady(&s->swap) ?
-		0 : -EAGAIN;
+	if (!pte_same(pte, s->seen) || !pmv_swap_steady(&s->swap))
+		return -EAGAIN;
+	return pmv_swap_leave(c, &s->swap, to) ? 0 : RUN_FULL;
 }
 
 static int claim_both(struct pmv_call *c, struct pair *p, unsigned int i)
@@ -223,6 +224,8 @@ static long exchange_locked(struct pmv_call *c, const struct pmv_vmas *v,
 		return 0;
 	}
 	pmv_lock_pair(a, b);
+	if (p->a.swapped || p->b.swapped)
+		pmv_flush_batched(c->mm);
 	done = exchange(c, p, why);
 	pmv_unlock_pair(a, b);
 	pmv_unlock_rmaps(v);
@@ -315,14 +318,13 @@ static pmd_t seen(pmd_t *pmd)
 	return pmd ? READ_ONCE(*pmd) : __pmd(0);
 }
 
-/* At least one side is huge. */
+/* At least one side was seen to be huge; where there is no entry, nothing. */
 static long exchange_huge(struct pmv_call *c, const struct pmv_vmas *v,
-			  pmd_t *a_pmd, pmd_t *b_pmd, unsigned long a,
-			  unsigned long b, unsigned long len)
+			  pmd_t *a_pmd, pmd_t a_seen, pmd_t *b_pmd,
+			  pmd_t b_seen, unsigned long a, unsigned long b,
+			  unsigned long len)
 {
 	const struct pmv_vmas back = { .dst = v->src, .src = v->dst };
-	pmd_t a_seen = seen(a_pmd);
-	pmd_t b_seen = seen(b_pmd);
 
 	if ((a | b) & ~HPAGE_PMD_MASK || len < HPAGE_PMD_SIZE)
 		goto split;
@@ -369,11 +371,13 @@ long pmv_exchange_step(struct pmv_call *c, const struct pmv_vmas *v,
 		return bytes;
 	}
 	if (pmv_is_huge(a_seen) || pmv_is_huge(b_seen))
-		return exchange_huge(c, v, a_pmd, b_pmd, a, b, len);
+		return exchange_huge(c, v, a_pmd, a_seen, b_pmd, b_seen, a, b,
+				     len);
 	if (have_table(c, &a_pmd, a) || have_table(c, &b_pmd, b))
 		return -ENOMEM;
-	if (pmv_is_huge(READ_ONCE(*a_pmd)) || pmv_is_huge(READ_ONCE(*b_pmd)))
-		return 0;
+	if (!pmv_is_table(READ_ONCE(*a_pmd)) ||
+	    !pmv_is_table(READ_ONCE(*b_pmd)))
+		return -EAGAIN;
 	return exchange_ptes(c, v, a_pmd, b_pmd, a, b, bytes);
 }
 

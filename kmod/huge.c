@@ -84,14 +84,14 @@ static pmd_t moved_pmd(const struct vm_area_struct *dst, pmd_t old)
 {
 	pmd_t pmd = pmd_mkhuge(mk_pmd(pmd_page(old), dst->vm_page_prot));
 
+	if (!pmv_is_huge_zero(old)) {
+		pmd = pmd_mksoft_dirty(pmv_pmd_mkwrite(pmd));
+		if (pmd_dirty(old))
+			pmd = pmd_mkdirty(pmd);
+	}
 	if (pmd_uffd_wp(old) && pmv_can_unprotect(dst))
 		pmd = pmd_mkuffd_wp(pmd_wrprotect(pmd));
-	if (pmv_is_huge_zero(old))
-		return pmd;
-	pmd = pmd_mksoft_dirty(pmd);
-	if (pmd_dirty(old))
-		pmd = pmd_mkdirty(pmd);
-	return pmd_uffd_wp(pmd) ? pmd : pmv_pmd_mkwrite(pmd);
+	return pmd;
 }
 
 /* Both sides of an exchange have a table to be split into, and keep it. */

@@ -293,8 +293,6 @@ static struct vm_area_struct *mapping_at(struct mm_struct *mm,
 int pmv_enter(struct pmv_call *c, struct pmv_vmas *v, unsigned long dst,
 	      unsigned long src, unsigned long len)
 {
-	int ret;
-
 	if (!c->locked) {
 		if (mmap_read_lock_killable(c->mm))
 			return -EINTR;
@@ -309,9 +307,6 @@ int pmv_enter(struct pmv_call *c, struct pmv_vmas *v, unsigned long dst,
 	if (len > v->dst->vm_end - dst || len > v->src->vm_end - src ||
 	    !movable(v->dst) || !movable(v->src) || !alike(v->dst, v->src))
 		return -EINVAL;
-	ret = c->guard ? c->guard->check(c->guard, v->dst, v->src) : 0;
-	if (ret)
-		return ret;
 	if (!v->dst->anon_vma && pmv_call(__anon_vma_prepare)(v->dst))
 		return -ENOMEM;
 	/* Its lock is to be there before the first page is. */
@@ -383,10 +378,9 @@ static long step(struct pmv_call *c, const struct pmv_vmas *v,
 	if (pmd_none(READ_ONCE(*dst_pmd)) &&
 	    pmv_call(__pte_alloc)(c->mm, dst_pmd))
 		return -ENOMEM;
-	/* Faults may have brought huge pages meanwhile. */
-	if (pmv_is_huge(READ_ONCE(*dst_pmd)))
-		return -EEXIST;
-	if (pmd_none(READ_ONCE(*src_pmd)) || pmv_is_huge(READ_ONCE(*src_pmd)))
+	/* Huge pages may have come meanwhile, or come and gone. */
+	if (!pmv_is_table(READ_ONCE(*dst_pmd)) ||
+	    !pmv_is_table(READ_ONCE(*src_pmd)))
 		return -EAGAIN;
 	return pmv_move_ptes(c, v, dst_pmd, src_pmd, dst, src, bytes);
 }
@@ -414,6 +408,7 @@ ssize_t pmv_move_range(struct pmv_call *c, unsigned long dst, unsigned long src,
 	long ret = 0;
 
 	c->announced = false;
+	c->split_tries = 0;
 	while (done < len) {
 		if (!c->locked || !known) {
 			ret = pmv_enter(c, &v, dst + done, src + done,
@@ -422,6 +417,9 @@ ssize_t pmv_move_range(struct pmv_call *c, unsigned long dst, unsigned long src,
 				break;
 			known = true;
 		}
+		ret = c->guard ? c->guard->check(c->guard, v.dst, v.src) : 0;
+		if (ret)
+			break;
 		if (!c->announced) {
 			pmv_announce(c, src + done, src + len);
 			if (c->both)

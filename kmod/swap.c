@@ -85,6 +85,14 @@ bool pmv_swap_steady(const struct pmv_swap *s)
 	       !(READ_ONCE(map[swp_offset(s->entry)]) & SWAP_HAS_CACHE);
 }
 
+/* As pmv_leave(), of the folio if there is one. */
+bool pmv_swap_leave(struct pmv_call *c, const struct pmv_swap *s,
+		    const struct vm_area_struct *vma)
+{
+	return !s->folio || !folio_test_anon(s->folio) ||
+	       pmv_leave(c, s->folio, vma);
+}
+
 /* A folio that was read ahead has no place yet: its first fault gives it one. */
 void pmv_swap_rehome(const struct pmv_swap *s, struct vm_area_struct *vma,
 		     unsigned long addr)
@@ -101,7 +109,11 @@ pte_t pmv_swap_pte(const struct vm_area_struct *dst, pte_t pte)
 	return pte;
 }
 
-/* Under both locks. No TLB knows of an entry that is not present. */
+/*
+ * Under both locks. No TLB is to know of an entry that is not present; where
+ * reclaim has put off the flush (TTU_BATCH_FLUSH) one may, and a page that did not
+ * go out in the end would be reached at both places.
+ */
 static int move_swapped(struct pmv_call *c, const struct pmv_vmas *v,
 			struct pmv_swap *s, pte_t *dst_pte, pte_t *src_pte,
 			pte_t seen, unsigned long dst, unsigned long src)
@@ -110,6 +122,9 @@ static int move_swapped(struct pmv_call *c, const struct pmv_vmas *v,
 		return -EEXIST;
 	if (!pte_same(ptep_get(src_pte), seen) || !pmv_swap_steady(s))
 		return -EAGAIN;
+	if (!pmv_swap_leave(c, s, v->dst))
+		return RUN_FULL;
+	pmv_flush_batched(c->mm);
 	pmv_swap_rehome(s, v->dst, dst);
 	ptep_get_and_clear(c->mm, src, src_pte);
 	set_pte_at(c->mm, dst, dst_pte, pmv_swap_pte(v->dst, seen));
@@ -176,5 +191,5 @@ long pmv_move_absent(struct pmv_call *c, const struct pmv_vmas *v,
 	ret = move_swapped(c, v, &s, dst_pte, src_pte, seen, dst, src);
 	pmv_unlock_pair(dst_ptl, src_ptl);
 	pmv_swap_let_go(&s);
-	return ret ?: PAGE_SIZE;
+	return ret ? pmv_make_way(c, NULL, ret) : PAGE_SIZE;
 }

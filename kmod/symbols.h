@@ -22,8 +22,18 @@
 #define PMV_P4D_FUNCTIONS(X) X(__p4d_alloc)
 #endif
 
+#ifdef CONFIG_ARCH_WANT_BATCHED_UNMAP_TLB_FLUSH
+#define PMV_BATCH_FUNCTIONS(X) X(flush_tlb_batched_pending)
+#ifdef MODULE
+void flush_tlb_batched_pending(struct mm_struct *mm); /* mm/internal.h */
+#endif
+#else
+#define PMV_BATCH_FUNCTIONS(X)
+#endif
+
 #define PMV_FUNCTIONS(X)				\
 	PMV_P4D_FUNCTIONS(X)				\
+	PMV_BATCH_FUNCTIONS(X)				\
 	X(__pud_alloc)					\
 	X(__pmd_alloc)					\
 	X(__pte_alloc)					\
@@ -61,6 +71,7 @@ int pmv_symbols_resolve(void);
 #else
 #include <asm/tlbflush.h>
 
+#include "../internal.h"
 #include "../swap.h"
 
 #define pmv_call(name) name
@@ -81,6 +92,14 @@ static inline int pmv_p4d_alloc(struct mm_struct *mm, pgd_t *pgd,
 	return 0;
 #else
 	return pmv_call(__p4d_alloc)(mm, pgd, addr);
+#endif
+}
+
+/* What reclaim has unmapped and not flushed yet; under the lock of a table. */
+static inline void pmv_flush_batched(struct mm_struct *mm)
+{
+#ifdef CONFIG_ARCH_WANT_BATCHED_UNMAP_TLB_FLUSH
+	pmv_call(flush_tlb_batched_pending)(mm);
 #endif
 }
 

@@ -132,6 +132,7 @@ pmv_kmod_tests = \
 	%D%/kmod/mappings \
 	%D%/kmod/notifier \
 	%D%/kmod/pages \
+	%D%/kmod/races \
 	%D%/kmod/registered \
 	%D%/kmod/shared \
 	%D%/kmod/storms \
