@@ -109,6 +109,7 @@ Test(engine, whole_huge_pages_are_avoided_where_they_must_be)
 {
 	struct pagemv_result res;
 	struct scene s;
+	size_t halves;
 	int rc;
 
 	fake_release("6.18.3");
@@ -118,8 +119,10 @@ Test(engine, whole_huge_pages_are_avoided_where_they_must_be)
 		cr_skip("no huge pages here");
 	rc = scene_move(&s, 0, &res);
 	expect_all_moved(&s, rc, &res);
-	cr_expect(fake_count(FAKE_MOVE) ==
-		  t_pages(1024) / (s.pv->huge_bytes / 2));
+	/* And no call has parts of two: their borders are two at most. */
+	halves = t_pages(1024) / (s.pv->huge_bytes / 2);
+	cr_expect(fake_count(FAKE_MOVE) >= halves &&
+		  fake_count(FAKE_MOVE) <= halves + 2);
 	scene_close(&s);
 }
 
