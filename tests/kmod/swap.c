@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "kmod.h"
@@ -29,12 +30,27 @@ static bool all_out(const char *p, size_t pages)
 	return count_bits(p, pages, PM_SWAP) == pages;
 }
 
+/*
+ * A page that has just come waits in a batch of the processor that brought it,
+ * and MADV_PAGEOUT on another one leaves it alone, for ever if nothing else
+ * happens there. move_pages() empties the batches of all, also for no page.
+ */
+static void empty_batches(void)
+{
+	void *page = NULL;
+	int node = 0, status;
+
+	syscall(SYS_move_pages, 0, 0ul, &page, &node, &status,
+		2 /* MPOL_MF_MOVE */);
+}
+
 /* False where not all of them go; t_present() counts swap entries, too. */
 static bool page_out(char *p, size_t pages)
 {
 	int i;
 
 	for (i = 0; i < 200 && !all_out(p, pages); i++) {
+		empty_batches();
 		if (madvise(p, t_pages(pages), MADV_PAGEOUT) != 0)
 			t_die("MADV_PAGEOUT");
 		if (!all_out(p, pages))
