@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A notifier that counts and sleeps, see notifier.h.
+ * A notifier that counts, sleeps and pins, see notifier.h.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -17,11 +17,19 @@
 
 #include "notifier.h"
 
+/*
+ * struct secondary - an open /dev/pagemv-notifier
+ * @tlb: hears of flushes; later kernels do not let one notifier do both
+ * @page: of the plan, with a reference; NULL if none
+ */
 struct secondary {
 	struct mmu_notifier mn;
-	spinlock_t lock;	/* of plan and record */
+	struct mmu_notifier tlb;
+	spinlock_t lock;	/* of what follows */
 	struct pagemv_notifier_plan plan;
 	struct pagemv_notifier_record record;
+	struct page *page;
+	bool pinned;
 };
 
 static struct secondary *secondary_of(struct mmu_notifier *mn)
@@ -29,10 +37,16 @@ static struct secondary *secondary_of(struct mmu_notifier *mn)
 	return container_of(mn, struct secondary, mn);
 }
 
+static bool concerns(const struct secondary *s, unsigned long start,
+		     unsigned long end)
+{
+	return start < s->plan.high && end > s->plan.low;
+}
+
 static bool counts(const struct secondary *s,
 		   const struct mmu_notifier_range *range)
 {
-	return range->start < s->plan.high && range->end > s->plan.low;
+	return concerns(s, range->start, range->end);
 }
 
 static void sleep_within(struct secondary *s, unsigned int ms, u64 where)
@@ -110,6 +124,57 @@ static const struct mmu_notifier_ops secondary_ops = {
 	.invalidate_range_end = range_end,
 };
 
+/* As pin_user_pages() counts; the page has a reference besides. */
+static void pin(struct page *page, int pins)
+{
+	struct folio *folio = page_folio(page);
+
+	if (folio_test_large(folio)) {
+		folio_ref_add(folio, pins);
+		atomic_add(pins, &folio->_pincount);
+	} else {
+		folio_ref_add(folio, pins * GUP_PIN_COUNTING_BIAS);
+	}
+}
+
+/* Under the lock of a page table, with entries out. */
+static void flushed(struct mmu_notifier *mn, struct mm_struct *mm,
+		    unsigned long start, unsigned long end)
+{
+	struct secondary *s = container_of(mn, struct secondary, tlb);
+
+	spin_lock(&s->lock);
+	if (s->page && !s->pinned && concerns(s, start, end)) {
+		pin(s->page, 1);
+		s->pinned = true;
+	}
+	spin_unlock(&s->lock);
+}
+
+static const struct mmu_notifier_ops tlb_ops = {
+#ifdef HAVE_SECONDARY_TLBS
+	.arch_invalidate_secondary_tlbs = flushed,
+#else
+	.invalidate_range = flushed,
+#endif
+};
+
+/* Another plan, and another page. */
+static void set_plan(struct secondary *s,
+		     const struct pagemv_notifier_plan *plan, struct page *page)
+{
+	spin_lock(&s->lock);
+	swap(s->page, page);
+	if (page && s->pinned)
+		pin(page, -1);
+	s->pinned = false;
+	s->plan = *plan;
+	memset(&s->record, 0, sizeof(s->record));
+	spin_unlock(&s->lock);
+	if (page)
+		put_page(page);
+}
+
 static int notifier_open(struct inode *inode, struct file *file)
 {
 	struct secondary *s = kzalloc(sizeof(*s), GFP_KERNEL);
@@ -119,19 +184,29 @@ static int notifier_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	spin_lock_init(&s->lock);
 	s->mn.ops = &secondary_ops;
+	s->tlb.ops = &tlb_ops;
 	err = mmu_notifier_register(&s->mn, current->mm);
-	if (err) {
-		kfree(s);
-		return err;
-	}
+	if (err)
+		goto fail;
+	err = mmu_notifier_register(&s->tlb, current->mm);
+	if (err)
+		goto fail_registered;
 	file->private_data = s;
 	return 0;
+fail_registered:
+	mmu_notifier_unregister(&s->mn, current->mm);
+fail:
+	kfree(s);
+	return err;
 }
 
 static int notifier_release(struct inode *inode, struct file *file)
 {
+	const struct pagemv_notifier_plan none = { };
 	struct secondary *s = file->private_data;
 
+	set_plan(s, &none, NULL);
+	mmu_notifier_unregister(&s->tlb, s->tlb.mm);
 	mmu_notifier_unregister(&s->mn, s->mn.mm);
 	kfree(s);
 	return 0;
@@ -163,15 +238,15 @@ static ssize_t notifier_write(struct file *file, const char __user *from,
 {
 	struct secondary *s = file->private_data;
 	struct pagemv_notifier_plan plan;
+	struct page *page = NULL;
 
 	if (size != sizeof(plan))
 		return -EINVAL;
 	if (copy_from_user(&plan, from, sizeof(plan)))
 		return -EFAULT;
-	spin_lock(&s->lock);
-	s->plan = plan;
-	memset(&s->record, 0, sizeof(s->record));
-	spin_unlock(&s->lock);
+	if (plan.pin && get_user_pages_fast(plan.pin, 1, FOLL_WRITE, &page) != 1)
+		return -EFAULT;
+	set_plan(s, &plan, page);
 	return size;
 }
 

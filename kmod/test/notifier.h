@@ -6,7 +6,9 @@
  *
  * Opening it registers a notifier on the address space of the caller, closing
  * it ends that. read() gives a struct pagemv_notifier_record, whole; write() of
- * a struct pagemv_notifier_plan clears the record and says how long to sleep.
+ * a struct pagemv_notifier_plan clears the record and says how long to sleep, and
+ * which page is pinned at the next flush of the TLB: when its entry is out, and
+ * has not come to another place, as gup_fast() might do it on another processor.
  */
 #ifndef PAGEMV_TEST_NOTIFIER_H
 #define PAGEMV_TEST_NOTIFIER_H
@@ -20,6 +22,7 @@ struct pagemv_notifier_plan {
 	__u64 high;
 	__u32 sleep_start_ms;	/* in each invalidate_range_start() */
 	__u32 sleep_end_ms;	/* in each invalidate_range_end() */
+	__u64 pin;		/* an address in that page, until the next plan; or 0 */
 };
 
 struct pagemv_notifier_range {
