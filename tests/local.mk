@@ -130,6 +130,7 @@ pmv_kmod_tests = \
 	%D%/kmod/huge \
 	%D%/kmod/load \
 	%D%/kmod/mappings \
+	%D%/kmod/nomem \
 	%D%/kmod/notifier \
 	%D%/kmod/pages \
 	%D%/kmod/races \
