@@ -133,6 +133,7 @@ pmv_kmod_tests = \
 	%D%/kmod/nomem \
 	%D%/kmod/notifier \
 	%D%/kmod/pages \
+	%D%/kmod/protect \
 	%D%/kmod/races \
 	%D%/kmod/registered \
 	%D%/kmod/shared \

@@ -108,6 +108,27 @@ int kmod_exchange(void *a, void *b, size_t pages, int64_t *moved)
 	return r;
 }
 
+int kmod_wp_open(void)
+{
+	return kmod_way() == KMOD_MODULE ? t_uffd_open() : kmod_fd;
+}
+
+int kmod_protect(int uffd, void *addr, size_t pages)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { (uintptr_t)addr, t_pages(pages) },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) == 0 ? 0 : -errno;
+}
+
+bool kmod_clear_soft_dirty(const void *written)
+{
+	return (pagemap_of(written) & PM_SOFT_DIRTY) != 0 &&
+	       t_write_file("/proc/self/clear_refs", "4");
+}
+
 struct pagemvio_info kmod_info(void)
 {
 	struct pagemvio_info info = { .size = sizeof(info) };

@@ -3,8 +3,10 @@
  * Huge pages: whole where both sides are aligned and a whole one is asked for,
  * split otherwise; the huge zero page; shared, pinned, and mapped by parts.
  */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "kmod.h"
@@ -293,6 +295,44 @@ static const char *pinned(void)
 	return moves(dst, src, UNIT, 1);
 }
 
+/* Referred to by more than its mappings, it cannot be split: not for ever. */
+static const char *referenced(void)
+{
+	char *src = huge_src(1), *dst = huge_dst(1), byte[64];
+	struct iovec in_pipe;
+	int fd[2];
+
+	if (src == NULL)
+		return no_huge();
+	kmod_dst(src, UNIT);
+	in_pipe = (struct iovec){ src + t_pages(100), sizeof(byte) };
+	if (pipe(fd) != 0 ||
+	    vmsplice(fd[1], &in_pipe, 1, 0) != (ssize_t)sizeof(byte))
+		t_die("vmsplice");
+	RIGHT("whole", moves(dst, src, UNIT, 1));
+	RIGHT("a part", refuses(src, dst, 3, 1, -EBUSY));
+	MUST(read(fd[0], byte, sizeof(byte)) == (ssize_t)sizeof(byte),
+	     "the pipe is empty");
+	RIGHT("let go", moves(src, dst, 3, 1));
+	return t_check_range(dst + t_pages(3), UNIT - 3, 4);
+}
+
+/* What has come to dst is a change there, as with small pages. */
+static const char *soft_clean(void)
+{
+	char *src = huge_src(1), *dst = huge_dst(1);
+
+	if (src == NULL)
+		return no_huge();
+	if (!kmod_clear_soft_dirty(src))
+		return skip("no soft-dirty bits");
+	MUST(count_bits(src, UNIT, PM_SOFT_DIRTY) == 0, "it is still dirty");
+	RIGHT("move", moves(dst, src, UNIT, 1));
+	MUST(count_bits(dst, UNIT, PM_SOFT_DIRTY) == UNIT,
+	     "what has come to dst is not seen as a change");
+	return NULL;
+}
+
 /* ---- mapped by small entries ---- */
 
 static const char *mapped_by_parts(void)
@@ -361,6 +401,8 @@ int main(void)
 		{ "parts of the huge zero page", huge_zero_part },
 		{ "EBUSY: shared with a child", shared },
 		{ "EBUSY: pinned in part", pinned },
+		{ "EBUSY: a part of one that cannot be split", referenced },
+		{ "soft-dirty is set at dst", soft_clean },
 		{ "huge pages mapped by small entries", mapped_by_parts },
 		{ "small pages moved, then collapsed", collapse },
 		{ "locked at both sides", locked },

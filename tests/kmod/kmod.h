@@ -66,6 +66,13 @@ void *kmod_dst(void *dst, size_t pages);
 char *kmod_map_dst(size_t pages);
 char *kmod_map_src(size_t pages, uint64_t first_id);
 
+/* A userfaultfd to protect pages with: kmod_fd, where that is one; or -errno.
+ */
+int kmod_wp_open(void);
+int kmod_protect(int uffd, void *addr, size_t pages);
+/* All of this process; false where there is no such thing. */
+bool kmod_clear_soft_dirty(const void *written);
+
 /* ---- bodies ---- */
 
 struct kmod_test {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a small page takes along, and what the kernel counts: content, dirty,
- * soft-dirty and write-protected, the zero page, resident sets, page tables,
- * memory cgroups.
+ * What a small page takes along, and what the kernel counts: content, dirty and
+ * soft-dirty, the zero page, resident sets, page tables, memory cgroups.
  */
 #include <linux/userfaultfd.h>
 #include <signal.h>
@@ -156,19 +155,12 @@ static const char *zero_among_pages(void)
 
 /* ---- dirty ---- */
 
-/* False where there is no such thing. */
-static bool clear_soft_dirty(const char *written)
-{
-	return (pagemap_of(written) & PM_SOFT_DIRTY) != 0 &&
-	       t_write_file("/proc/self/clear_refs", "4");
-}
-
 /* What is at dst is new there: whoever dumps what has changed must have it. */
 static const char *soft_dirty(void)
 {
 	char *src = kmod_map_src(1, 1), *dst = kmod_map_dst(1);
 
-	if (!clear_soft_dirty(src))
+	if (!kmod_clear_soft_dirty(src))
 		return skip("no soft-dirty bits");
 	MUST((pagemap_of(src) & PM_SOFT_DIRTY) == 0, "it is still dirty");
 	t_fill(src, 2, 1);
@@ -183,7 +175,7 @@ static const char *soft_clean(void)
 {
 	char *src = kmod_map_src(1, 1), *dst = kmod_map_dst(1);
 
-	if (!clear_soft_dirty(src))
+	if (!kmod_clear_soft_dirty(src))
 		return skip("no soft-dirty bits");
 	MUST((pagemap_of(src) & PM_SOFT_DIRTY) == 0, "it is still dirty");
 	RIGHT("move", moves(dst, src, 1, 1));
@@ -228,66 +220,6 @@ static const char *only_freed(void)
 		     "page %zu is neither whole nor gone", i);
 	}
 	return NULL;
-}
-
-/* ---- write-protected by a userfaultfd ---- */
-
-static int protect(int uffd, void *addr, size_t pages)
-{
-	struct uffdio_writeprotect wp = {
-		.range = { (uintptr_t)addr, t_pages(pages) },
-		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
-	};
-
-	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) == 0 ? 0 : -errno;
-}
-
-/* Into a range that can tell of stores: it stays protected. */
-static const char *protected_page(void)
-{
-	char *src = t_map(1), *dst = t_map(1);
-	int uffd = kmod_way() == KMOD_BUILTIN ? kmod_fd : t_uffd_open();
-	int64_t moved;
-	int r;
-
-	if (kmod_way() == KMOD_MOVE)
-		return skip("UFFDIO_MOVE loses write protection");
-	if (uffd < 0 || t_uffd_register_wp(uffd, src, t_page()) != 0 ||
-	    t_uffd_register_wp(uffd, dst, t_page()) != 0)
-		return skip("no userfaultfd");
-	t_fill(src, 1, 1);
-	if (protect(uffd, src, 1) != 0)
-		t_die("UFFDIO_WRITEPROTECT");
-	MUST((pagemap_of(src) & PM_WP) != 0, "not protected to begin with");
-	r = kmod_remap(dst, src, 1, 0, &moved);
-	RIGHT("move", ended(r, moved, 0, 1));
-	RIGHT("dst", t_check_range(dst, 1, 1));
-	MUST((pagemap_of(dst) & PM_WP) != 0, "the protection was lost");
-	return NULL;
-}
-
-/* Elsewhere nobody would ever take it away: it is writable. */
-static const char *protected_page_leaves(void)
-{
-	char *src = t_map(1), *dst = t_map(1);
-	int uffd = t_uffd_open();
-	int64_t moved;
-	int r;
-
-	if (uffd < 0 || t_uffd_register_wp(uffd, src, t_page()) != 0)
-		return skip("no userfaultfd");
-	if (kmod_way() != KMOD_MODULE &&
-	    t_uffd_register_missing(kmod_fd, dst, t_page()) != 0)
-		t_die("registering");
-	t_fill(src, 1, 1);
-	if (protect(uffd, src, 1) != 0)
-		t_die("UFFDIO_WRITEPROTECT");
-	r = kmod_remap(dst, src, 1, 0, &moved);
-	RIGHT("move", ended(r, moved, 0, 1));
-	MUST((pagemap_of(dst) & PM_WP) == 0, "still protected");
-	alarm(5 * t_slow());
-	t_fill(dst, 2, 1);
-	return t_check_range(dst, 1, 2);
 }
 
 /* ---- neither a page nor a hole ---- */
@@ -478,9 +410,6 @@ int main(void)
 		{ "soft-dirty is set at dst", soft_clean },
 		{ "MADV_FREE and a store: dirty stays", stored_after_free },
 		{ "MADV_FREE alone: whole or gone", only_freed },
-		{ "write-protected, into a registered range", protected_page },
-		{ "write-protected, into any other range",
-		  protected_page_leaves },
 		{ "EFAULT: marked as poisoned", poisoned },
 		{ "EFAULT: memory that failed", failed_memory },
 		{ "resident set", resident_set },

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "kmod.h"
+#include "rawuffd.h"
 #include "vm/scenarios/lab.h"
 
 #define PAGES 32
@@ -213,6 +214,79 @@ static const char *clean_after_in(void)
 	return t_check_range(dst, PAGES, 1);
 }
 
+/* ---- what an entry tells ---- */
+
+static const char *soft_clean(void)
+{
+	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
+	int64_t moved;
+	int r;
+
+	if (!page_out(src, PAGES))
+		return not_out();
+	if (!kmod_clear_soft_dirty(src))
+		return skip("no soft-dirty bits");
+	MUST(count_bits(src, PAGES, PM_SOFT_DIRTY) == 0,
+	     "they are still dirty");
+	r = kmod_remap(dst, src, PAGES, 0, &moved);
+	RIGHT("move", ended(r, moved, 0, PAGES));
+	MUST(count_bits(dst, PAGES, PM_SOFT_DIRTY) == PAGES,
+	     "what has come to dst is not seen as a change");
+	return t_check_range(dst, PAGES, 1);
+}
+
+/* From a range where a userfaultfd protects them to one where it may, or not.
+ */
+static const char *move_protected(char *dst, size_t protected)
+{
+	int uffd = kmod_wp_open();
+	char *src = kmod_map_src(PAGES, 1);
+	int64_t moved;
+	int r;
+
+	if (uffd < 0 || t_uffd_register_wp(uffd, src, t_pages(PAGES)) != 0 ||
+	    kmod_protect(uffd, src, PAGES) != 0)
+		return skip("no userfaultfd");
+	if (!page_out(src, PAGES))
+		return not_out();
+	MUST(count_bits(src, PAGES, PM_WP) == PAGES,
+	     "not protected to begin with");
+	r = kmod_remap(dst, src, PAGES, 0, &moved);
+	RIGHT("move", ended(r, moved, 0, PAGES));
+	MUST(count_bits(dst, PAGES, PM_WP) == protected,
+	     "%zu are protected, should be %zu", count_bits(dst, PAGES, PM_WP),
+	     protected);
+	return t_check_range(dst, PAGES, 1);
+}
+
+static const char *protected(void)
+{
+	char *dst = t_map(PAGES);
+	int uffd = kmod_wp_open();
+
+	if (kmod_way() == KMOD_MOVE)
+		return skip("UFFDIO_MOVE loses write protection");
+	if (uffd < 0 || t_uffd_register_wp(uffd, dst, t_pages(PAGES)) != 0)
+		return skip("no userfaultfd");
+	return move_protected(dst, PAGES);
+}
+
+static const char *protected_until_now(void)
+{
+	char *dst = t_map(PAGES);
+	const char *what;
+
+	if (kmod_way() != KMOD_MODULE &&
+	    t_uffd_register_missing(kmod_fd, dst, t_pages(PAGES)) != 0)
+		t_die("registering");
+	what = move_protected(dst, 0);
+	if (what != NULL)
+		return what;
+	alarm(10 * t_slow());
+	t_fill_range(dst, PAGES, 50);
+	return t_check_range(dst, PAGES, 50);
+}
+
 /* ---- what stays ---- */
 
 static const char *shared_entries(void)
@@ -379,6 +453,10 @@ int main(int argc, char **argv)
 		{ "present, out, cached, holes", mixed },
 		{ "stored to since it came in", stored_after_in },
 		{ "clean since it came in", clean_after_in },
+		{ "soft-dirty is set at dst", soft_clean },
+		{ "write-protected, into a registered range", protected },
+		{ "write-protected, into any other range",
+		  protected_until_now },
 		{ "EBUSY: entries shared with a child", shared_entries },
 		{ "EEXIST: an entry at dst", occupied_by_entry },
 		{ "a huge page that goes out", huge_out },
