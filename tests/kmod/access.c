@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -300,26 +301,45 @@ static const char *process_ends(void)
 	return NULL;
 }
 
-/* A range that takes long, with nothing in it; the answer to SIGKILL does not.
- */
+/* ---- a range that takes long, with nothing in it ---- */
+
+#define LONG_BYTES ((size_t)1 << 40)
+
+static char *map_long(void)
+{
+	char *p = mmap(NULL, LONG_BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		t_die("address space");
+	return p;
+}
+
+static struct pair pair_long(void)
+{
+	return (struct pair){ map_long(),
+			      kmod_dst(map_long(), LONG_BYTES / t_page()) };
+}
+
+static int move_long(const struct pair *p)
+{
+	int64_t moved;
+
+	return kmod_remap(p->dst, p->src, LONG_BYTES / t_page(), KMOD_HOLES,
+			  &moved);
+}
+
 static int moves_long(void *arg)
 {
-	const size_t size = (size_t)1 << 40;
-	char *src, *dst;
-	int64_t moved;
+	struct pair p;
 
 	(void)arg;
 	close(kmod_fd);
 	kmod_fd = kmod_open();
-	src = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	dst = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (src == MAP_FAILED || dst == MAP_FAILED)
-		return 3;
-	kmod_dst(dst, size / t_page());
-	for (;;)
-		kmod_remap(dst, src, size / t_page(), KMOD_HOLES, &moved);
+	p = pair_long();
+	while (move_long(&p) == 0)
+		;
+	return 1;
 }
 
 static const char *killed_in_long_range(void)
@@ -339,6 +359,95 @@ static const char *killed_in_long_range(void)
 		     (int)((t_now_ns() - begin) / 1000000));
 	}
 	return NULL;
+}
+
+/* Who does something again and again, also while a call lasts. */
+struct neighbour {
+	void (*act)(struct neighbour *n);
+	int processor;		    /* that it is kept to, or -1 */
+	char *page;		    /* of its own */
+	volatile unsigned int call; /* which one it is; 0: none */
+	volatile unsigned int acts; /* begun and ended in the same one */
+	volatile bool over;
+};
+
+static void stay_on(int processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)processor, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) != 0)
+		t_die("sched_setaffinity");
+}
+
+static void *be_neighbour(void *arg)
+{
+	struct neighbour *n = arg;
+	unsigned int call;
+
+	if (n->processor >= 0)
+		stay_on(n->processor);
+	while (!n->over) {
+		call = n->call;
+		n->act(n);
+		n->acts += call != 0 && call == n->call;
+	}
+	return NULL;
+}
+
+/* How often it acts in long calls: until it did, or there were many. */
+static const char *acts_meanwhile(struct neighbour *n)
+{
+	struct pair p = pair_long();
+	pthread_t thread;
+	unsigned int i;
+	int r = 0;
+
+	n->page = t_map(1);
+	if (pthread_create(&thread, NULL, be_neighbour, n) != 0)
+		t_die("pthread_create");
+	for (i = 1; i <= 10 && n->acts < 5 && r == 0; i++) {
+		n->call = i;
+		r = move_long(&p);
+		n->call = 0;
+	}
+	n->over = true;
+	pthread_join(thread, NULL);
+	MUST(r == 0, "the call: %d", r);
+	MUST(n->acts >= 5, "%u times in %u calls", n->acts, i - 1);
+	return NULL;
+}
+
+static void wait_a_little(struct neighbour *n)
+{
+	(void)n;
+	usleep(1000);
+}
+
+/* On the same processor. Where the kernel can always be preempted, that is it.
+ */
+static const char *lets_run(void)
+{
+	struct neighbour n = { .act = wait_a_little, .processor = 0 };
+
+	stay_on(0);
+	return acts_meanwhile(&n);
+}
+
+static void change_mapping(struct neighbour *n)
+{
+	mprotect(n->page, t_page(), PROT_READ);
+	mprotect(n->page, t_page(), PROT_READ | PROT_WRITE);
+}
+
+static const char *lets_map(void)
+{
+	struct neighbour n = { .act = change_mapping, .processor = -1 };
+
+	if (kmod_way() == KMOD_MOVE)
+		return skip("UFFDIO_MOVE keeps the mappings as they are");
+	return acts_meanwhile(&n);
 }
 
 /* ---- a tracer ---- */
@@ -384,6 +493,8 @@ int main(void)
 		{ "killed in calls", killed },
 		{ "the process ends while threads are in calls", process_ends },
 		{ "killed in a long range", killed_in_long_range },
+		{ "others run during a long call", lets_run },
+		{ "others change mappings during a long call", lets_map },
 		{ "stopped and continued by a tracer", traced },
 	};
 
