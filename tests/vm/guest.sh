@@ -52,6 +52,9 @@ start_guest() {
 	dir=$results/$kernel/$name
 	guest=$work/$kernel-$name
 	limit=$((limit * slow))
+	if [ -n "$again" ]; then
+		programs=$(only_failed "$dir" "$guest.before" "$programs")
+	fi
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	# shellcheck disable=SC2086 # words
@@ -69,6 +72,7 @@ start_guest() {
 		! grep -q '^=== release' "$dir/tap" 2>/dev/null || break
 		mv "$dir/console" "$dir/console.$try" 2>/dev/null
 	done
+	[ ! -e "$guest.before" ] || put_in "$dir/tap" "$guest.before"
 	rm -f "$guest".*
 }
 

@@ -27,6 +27,8 @@ a version ("6.12"). Without one: bookworm and trixie-backports.
   --quick           the two kernels and the scenarios of ./dev test
   --scenario NAME   only this scenario (again for more); "kmod*": all whose
                     name begins so
+  --again           only programs that failed when their guest ran last; what
+                    they say now takes the place of what they said then
   --kernel FILE     a kernel image of your own (bzImage), with
   --modules DIR     its modules, .../lib/modules/RELEASE
   --headers DIR     its build tree or headers, for the companion module
@@ -65,6 +67,8 @@ die() {
 . "$here/pack.sh"
 # shellcheck source=tests/vm/guest.sh
 . "$here/guest.sh"
+# shellcheck source=tests/vm/again.sh
+. "$here/again.sh"
 # shellcheck source=tests/vm/matrix.sh
 . "$here/matrix.sh"
 
@@ -250,11 +254,13 @@ make_plan() {
 		IFS='|' read -r scenario _ _ _ _ _ lanes _ <<<"$row"
 		for kernel in "${had[@]}"; do
 			! wants "$kernel" "$scenario" "$lanes" ||
+				{ [ -n "$again" ] &&
+					is_green "$kernel" "$scenario"; } ||
 				plan+=("$kernel|$row")
 		done
 	done < <(rows "$here/scenarios.txt")
 	[ "${#plan[@]}" -gt 0 ] || [ "${#had[@]}" -eq 0 ] ||
-		die "no such scenario: see ./dev vm --list"
+		[ -n "$again" ] || die "no such scenario: see ./dev vm --list"
 }
 
 clean_up() {
@@ -293,7 +299,7 @@ run_plan() {
 	clear_progress
 }
 
-image='' modules_dir='' headers_dir='' own=local parameters='' lane=quick jobs='' slow=1 write='' names=() only=()
+image='' modules_dir='' headers_dir='' own=local parameters='' lane=quick again='' jobs='' slow=1 write='' names=() only=()
 declare -A running=()
 missed=() broken=()
 
@@ -302,6 +308,7 @@ while [ $# -gt 0 ]; do
 	--all) lane=all write=1 ;;
 	--quick) lane=quick ;;
 	--write) write=only ;;
+	--again) again=1 ;;
 	--list) list_all; exit 0 ;;
 	-h | --help) usage; exit 0 ;;
 	--scenario | --kernel | --modules | --headers | --as | --parameters | \

@@ -54,6 +54,7 @@ check_PROGRAMS += %D%/confined $(pmv_scenarios) $(pmv_kmod_tests)
 endif
 
 EXTRA_DIST += \
+	%D%/again.sh \
 	%D%/bench-companion.sh \
 	%D%/fetch.sh \
 	%D%/guest.sh \
