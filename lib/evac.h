@@ -121,8 +121,7 @@ struct pagemv_evac {
 	struct pagemv_evac_cycle next_cycle;
 	size_t next_used;
 	size_t next_to;
-	size_t cleared_used; /* of the states and of gone[] */
-	size_t cleared_to;   /* of produced[] */
+	size_t cleared; /* pages of the tables and of the states */
 	struct pmv_evac_piece pieces[PMV_EVAC_PIECES];
 	size_t n_pieces;
 	bool locked;

@@ -59,21 +59,21 @@ static int find_pieces(struct pagemv_evac *e, size_t bytes)
 	return off < bytes && e->n_pieces == PMV_EVAC_PIECES ? -ENOMEM : 0;
 }
 
-/* What the next cycle will write to, as far as that has not been done yet. */
+/* What the next cycle will write to, as far as that has not been done yet; of
+ * to-space all that there can be, as often only the pause knows its size. */
 static void clear_tables(struct pagemv_evac *e)
 {
 	pmv_produced *next = e->produced == e->both[0] ? e->both[1]
 						       : e->both[0];
+	size_t i = e->cleared;
 
-	for (; e->cleared_to < e->next_to; e->cleared_to++)
-		atomic_store_explicit(&next[e->cleared_to], 0,
-				      memory_order_relaxed);
-	if (e->cleared_used < e->next_used)
-		pmv_page_note(e->states, e->cleared_used,
-			      e->next_used - e->cleared_used, PMV_PAGE_ABSENT);
-	for (; e->cleared_used < e->next_used; e->cleared_used++)
-		atomic_store_explicit(&e->gone[e->cleared_used], 0,
-				      memory_order_relaxed);
+	if (i < e->next_used)
+		pmv_page_note(e->states, i, e->next_used - i, PMV_PAGE_ABSENT);
+	for (; i < e->next_used; i++) {
+		atomic_store_explicit(&next[i], 0, memory_order_relaxed);
+		atomic_store_explicit(&e->gone[i], 0, memory_order_relaxed);
+	}
+	e->cleared = i;
 }
 
 static int begin(struct pagemv_evac *e, const struct pagemv_evac_cycle *cycle)

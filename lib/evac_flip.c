@@ -187,8 +187,7 @@ static void start(struct pagemv_evac *e)
 		atomic_store_explicit(&e->islands[i], 0, memory_order_relaxed);
 	atomic_store_explicit(&e->writes, true, memory_order_relaxed);
 	atomic_store_explicit(&e->begun, false, memory_order_relaxed);
-	e->cleared_to = 0;
-	e->cleared_used = 0;
+	e->cleared = 0;
 }
 
 /* Without userfaultfd all of it has to be there before threads run. */
