@@ -166,6 +166,7 @@ int gc_compact_prepare(struct gc *gc)
 		both[i]->to_bytes = 0;
 		rc = begin(both[i]);
 	}
+	gc_small_prepare(&gc->small);
 	return rc;
 }
 

@@ -118,6 +118,8 @@ void gc_small_close(struct small *s);
 /* Marks it. False: it was marked. */
 bool gc_small_mark(struct small *s, const struct gc_object *o);
 void gc_small_clear(struct small *s);
+/* What can be done for that before threads are stopped. */
+void gc_small_prepare(struct small *s);
 /* Where all live objects will be. */
 void gc_small_plan(struct small *s);
 int gc_small_produce(void *gc, struct pagemv_produce *page);
@@ -159,14 +161,9 @@ static inline bool gc_in(const struct space *s, const void *p)
 	return (size_t)((const char *)p - s->base) < s->bytes;
 }
 
-/* The bits of x that are set; without the help of libgcc, which calls a
- * function where the compiler may not count on an instruction for it. */
 static inline size_t gc_count(uint64_t x)
 {
-	x -= x >> 1 & 0x5555555555555555u;
-	x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
-	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
-	return x * 0x0101010101010101u >> 56;
+	return (size_t)__builtin_popcountll(x);
 }
 
 static inline size_t gc_granule(const struct small *s, const void *p)

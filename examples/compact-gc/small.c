@@ -47,9 +47,32 @@ void gc_small_clear(struct small *s)
 	memset(s->start, 0, words * sizeof(s->start[0]));
 }
 
+/* ---- counting ---- */
+
+/*
+ * Bits are counted for each reference, by an instruction where there is one:
+ * not all x86-64 have it. So what counts is compiled twice.
+ */
+#ifdef __x86_64__
+#define WITH_POPCNT __attribute__((target("popcnt"), flatten))
+
+static bool has_popcnt(void)
+{
+	return __builtin_cpu_supports("popcnt");
+}
+#else
+#define WITH_POPCNT
+
+static bool has_popcnt(void)
+{
+	return false;
+}
+#endif
+
 /* ---- addresses ---- */
 
-void gc_small_plan(struct small *s)
+/* For each block and each page of to-space; returns how many granules live. */
+static size_t plan(struct small *s)
 {
 	size_t blocks = blocks_of(s->space.used), n = 0, page = 0;
 
@@ -60,9 +83,37 @@ void gc_small_plan(struct small *s)
 		for (; page * (PAGE / GRANULE) < n; page++)
 			s->block[page] = (uint32_t)b;
 	}
-	s->live_granules = n;
-	s->space.to_bytes = (n * GRANULE + PAGE - 1) / PAGE * PAGE;
+	return n;
+}
+
+static WITH_POPCNT size_t plan_popcnt(struct small *s)
+{
+	return plan(s);
+}
+
+void gc_small_plan(struct small *s)
+{
+	s->live_granules = has_popcnt() ? plan_popcnt(s) : plan(s);
+	s->space.to_bytes =
+		(s->live_granules * GRANULE + PAGE - 1) / PAGE * PAGE;
 	memset(s->forwarded, 0, s->space.to_bytes / PAGE);
+}
+
+/* A page fault for each page of a table would be half of the first pause. */
+static void populate(void *table, size_t bytes)
+{
+	/* Only faster, where the kernel can do it. */
+	(void)madvise(table, bytes, MADV_POPULATE_WRITE);
+}
+
+void gc_small_prepare(struct small *s)
+{
+	size_t blocks = blocks_of(s->space.used);
+	size_t pages = s->space.used / PAGE + 1;
+
+	populate(s->moved_to, blocks * sizeof(s->moved_to[0]));
+	populate(s->block, pages * sizeof(s->block[0]));
+	populate(s->forwarded, pages);
 }
 
 /* The granule of from-space that goes to the first one of a page: the inverse.
@@ -218,9 +269,8 @@ static int move_dense(struct gc *gc, struct pagemv_produce *page, size_t first)
 	return PAGEMV_PRODUCE_MOVE;
 }
 
-int gc_small_produce(void *arg, struct pagemv_produce *page)
+static int produce(struct gc *gc, struct pagemv_produce *page)
 {
-	struct gc *gc = arg;
 	struct small *s = &gc->small;
 	size_t to = page->off_bytes / GRANULE, end = to + PAGE / GRANULE;
 	size_t first = granule_from(s, page->off_bytes / PAGE),
@@ -248,6 +298,17 @@ int gc_small_produce(void *arg, struct pagemv_produce *page)
 	page->done_bytes = to < s->live_granules ? object * GRANULE
 						 : s->space.used;
 	return 0;
+}
+
+static WITH_POPCNT int produce_popcnt(struct gc *gc,
+				      struct pagemv_produce *page)
+{
+	return produce(gc, page);
+}
+
+int gc_small_produce(void *gc, struct pagemv_produce *page)
+{
+	return has_popcnt() ? produce_popcnt(gc, page) : produce(gc, page);
 }
 
 /* ---- begin and end ---- */
