@@ -30,6 +30,10 @@
 /* A page of one's own is filled in 6 us by signal; the wake-up of a sleeper
  * costs up to 50. So many looks take a few us. */
 #define SPINS 64
+/* Once it is said that somebody waits, who has a run of pages ends it and
+ * brings them, some 40 us; and a thread that sleeps so long may find its CPU
+ * taken. */
+#define SPINS_ASKED 1024
 
 struct lot {
 	_Alignas(LOT_ALIGN) PMV_ATOMIC _Atomic uint32_t sequence;
@@ -169,12 +173,10 @@ static bool is_busy(uint8_t state)
 	return state == PMV_PAGE_BUSY || state == PMV_PAGE_WAITED;
 }
 
-/* True if page i is busy no more, after a moment at most. */
-static bool spin(const struct pmv_page_states *s, size_t i)
+/* True if page i is busy no more, after so many looks at most. */
+static bool spin(const struct pmv_page_states *s, size_t i, unsigned int looks)
 {
-	unsigned int looks;
-
-	for (looks = 0; looks < SPINS; looks++) {
+	while (looks--) {
 		/* Acquire as in step(). */
 		if (!is_busy(atomic_load_explicit(&s->of[i],
 						  memory_order_acquire)))
@@ -193,7 +195,8 @@ static void sleep_on(const struct pmv_sys *sys, const struct pmv_page_states *s,
 		atomic_load_explicit(&lot->sequence, memory_order_acquire);
 	int rc;
 
-	if (!is_busy((uint8_t)step(s, i, PMV_PAGE_BUSY, PMV_PAGE_WAITED)))
+	if (!is_busy((uint8_t)step(s, i, PMV_PAGE_BUSY, PMV_PAGE_WAITED)) ||
+	    spin(s, i, SPINS_ASKED))
 		return;
 	/* ASSUME(futex-compare) */
 	rc = sys->futex_wait((const uint32_t *)&lot->sequence, sequence,
@@ -208,7 +211,7 @@ void pmv_page_wait_for(const struct pmv_sys *sys,
 		       uint64_t limit_ns)
 {
 	pmv_assert(i < s->pages);
-	if (!spin(s, i))
+	if (!spin(s, i, SPINS))
 		sleep_on(sys, s, i, limit_ns);
 }
 
