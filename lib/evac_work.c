@@ -24,6 +24,9 @@
  */
 #define PIECE_MIN 8
 
+/* Each so many pages a worker looks whether somebody waits for one of them. */
+#define LOOK_EACH 8
+
 /* Pages to write to. */
 struct piece {
 	uintptr_t at;
@@ -119,7 +122,8 @@ static void append(struct job *j, size_t i, const struct pmv_evac_answer *a)
 	}
 	r->marks[r->n++] = a->mark;
 	if (r->n == j->e->opts.run_pages ||
-	    pmv_page_waited(j->e->states, r->first, r->n))
+	    (r->n % LOOK_EACH == 0 &&
+	     pmv_page_waited(j->e->states, r->first, r->n)))
 		flush(j);
 }
 
