@@ -136,6 +136,19 @@ static int take_slot(struct job *j)
 	return p->slot.base ? 0 : pmv_scratch_take(j->e->pv, &p->slot);
 }
 
+/* Mostly behind the last ones, so that the run goes on. */
+static bool take_recycled(struct job *j, size_t want)
+{
+	struct pagemv_evac *e = j->e;
+	struct piece *p = &j->piece;
+
+	if (e->how == PAGEMV_EVAC_BY_MOVE)
+		p->left = pmv_evac_take(e, pmv_min(PIECE_MIN, (want + 1) / 2),
+					want, &p->at);
+	pmv_evac_add(e, PMV_EVAC_RECYCLED, p->left);
+	return p->left;
+}
+
 /* Not recycled: what is moved from there leaves it empty. */
 static int take_fresh(struct job *j, size_t want)
 {
@@ -159,21 +172,16 @@ static int next_scratch(struct job *j, size_t i, uintptr_t *out)
 {
 	struct pagemv_evac *e = j->e;
 	struct piece *p = &j->piece;
-	size_t want = pmv_min(e->opts.run_pages, j->budget - j->produced);
+	size_t want =
+		pmv_min(e->opts.run_pages, j->budget - j->produced - j->run.n);
 	int rc = 0;
 
 	*out = e->space + i * e->page;
 	if (e->how == PAGEMV_EVAC_STOPPED)
 		return 0;
-	if (!p->left) {
+	if (!p->left && !take_recycled(j, want)) {
 		flush(j); /* from what may be used again now */
-		want = want ? want : 1;
-		if (e->how == PAGEMV_EVAC_BY_MOVE)
-			p->left = pmv_evac_take(
-				e, pmv_min(PIECE_MIN, (want + 1) / 2), want,
-				&p->at);
-		pmv_evac_add(e, PMV_EVAC_RECYCLED, p->left);
-		if (!p->left)
+		if (!take_recycled(j, want))
 			rc = take_fresh(j, want);
 	}
 	*out = p->at;

@@ -170,6 +170,31 @@ Test(evac, pages_that_are_touched_ahead_take_little_memory)
 	evac_close(s);
 }
 
+/* Pieces of scratch and the gaps that are to be filled do not end at the same
+ * pages: mostly one call a gap all the same. */
+Test(evac, a_run_goes_on_where_its_scratch_does)
+{
+	struct evac_stage *s = &stage;
+	struct pagemv_evac_info info = { .size = sizeof(info) };
+	uint64_t calls;
+
+	s->c.plain = true;
+	evac_stage(s, PAGES, FROM,
+		   (struct pagemv_evac_opts){ .run_pages = 32,
+					      .around_pages = 1 });
+	pagemv_evac_info(s->evac, &info);
+	evac_flip(s, PAGEMV_FLIP_AUTO);
+	for (size_t k = 0; k < s->c.to; k += 24)
+		touch(k);
+	calls = evac_progress(s).kernel_calls;
+	cr_expect_eq(pagemv_evac_wait(s->evac), 0);
+	calls = evac_progress(s).kernel_calls - calls;
+	if (info.how == PAGEMV_EVAC_BY_MOVE)
+		cr_expect(calls <= s->c.to / 24 * 3 / 2, "%" PRIu64, calls);
+	evac_expect_done(s);
+	evac_close(s);
+}
+
 static void touch_by(uint32_t single)
 {
 	struct evac_stage *s = &stage;
