@@ -189,25 +189,51 @@ static void forget_island(struct pagemv_evac *e, size_t i, size_t n)
 		atomic_store_explicit(&e->gone[i + n], 0, memory_order_release);
 }
 
+static size_t island_pages(uint64_t word)
+{
+	return word & 0xffff;
+}
+
+/* Puts it where there is none, or else the smallest. Returns what nobody will
+ * take: that one, or what was not put. */
+static uint64_t put_island(struct pagemv_evac *e, uint64_t word)
+{
+	uint64_t least = word;
+	int at = 0;
+
+	for (int k = 0; k < PMV_EVAC_ISLANDS; k++) {
+		uint64_t other = atomic_load_explicit(&e->islands[k],
+						      memory_order_relaxed);
+
+		if (island_pages(other) < island_pages(least)) {
+			least = other;
+			at = k;
+		}
+	}
+	/* Release pairs with the acquire in pmv_evac_take_island(). */
+	if (least == word ||
+	    !atomic_compare_exchange_strong_explicit(&e->islands[at], &least,
+						     word, memory_order_acq_rel,
+						     memory_order_relaxed))
+		return word;
+	return least;
+}
+
 void pmv_evac_give_island(struct pagemv_evac *e, uintptr_t addr, size_t n)
 {
 	size_t i = (addr - e->shadow) / e->page;
-	uint64_t word = (uint64_t)i << 16 | n;
+	uint64_t left;
 
 	if (n < PMV_EVAC_ISLAND_MIN) {
 		forget_island(e, i, n);
 		return;
 	}
-	for (int k = 0; k < PMV_EVAC_ISLANDS; k++) {
-		uint64_t none = 0;
-
-		/* Release pairs with the acquire in pmv_evac_take_island(). */
-		if (atomic_compare_exchange_strong_explicit(
-			    &e->islands[k], &none, word, memory_order_release,
-			    memory_order_relaxed))
-			return;
-	}
-	pmv_pages_discard(e->pv, addr, n * e->page);
+	left = put_island(e, (uint64_t)i << 16 | n);
+	n = island_pages(left);
+	if (!n)
+		return;
+	pmv_pages_discard(e->pv, e->shadow + (left >> 16) * e->page,
+			  n * e->page);
 	pmv_evac_add(e, PMV_EVAC_RETURNED, n);
 }
 
@@ -246,26 +272,41 @@ void pmv_evac_found(struct pagemv_evac *e, size_t i, size_t n,
 	}
 }
 
-size_t pmv_evac_take_island(struct pagemv_evac *e, size_t min, size_t max,
-			    uintptr_t *addr)
+/* The smallest that has as many as are wanted, or else the largest: pieces of
+ * islands are what nobody can use. */
+static uint64_t best_island(const struct pagemv_evac *e, size_t want, int *at)
 {
+	uint64_t best = 0;
+
 	for (int k = 0; k < PMV_EVAC_ISLANDS; k++) {
 		uint64_t word = atomic_load_explicit(&e->islands[k],
 						     memory_order_relaxed);
-		size_t n = word & 0xffff, used = pmv_min(n, max);
+		size_t n = island_pages(word), so_far = island_pages(best);
 
-		if (!n || n < min ||
-		    !atomic_compare_exchange_strong_explicit(
-			    &e->islands[k], &word, 0, memory_order_acquire,
-			    memory_order_relaxed))
-			continue;
-		*addr = e->shadow + (word >> 16) * e->page;
-		if (used < n)
-			pmv_evac_give_island(e, *addr + used * e->page,
-					     n - used);
-		return used;
+		if (so_far < want ? n > so_far : n >= want && n < so_far) {
+			best = word;
+			*at = k;
+		}
 	}
-	return 0;
+	return best;
+}
+
+size_t pmv_evac_take_island(struct pagemv_evac *e, size_t min, size_t max,
+			    uintptr_t *addr)
+{
+	int k = 0;
+	uint64_t word = best_island(e, max, &k);
+	size_t n = island_pages(word), used = pmv_min(n, max);
+
+	if (!n || n < min ||
+	    !atomic_compare_exchange_strong_explicit(&e->islands[k], &word, 0,
+						     memory_order_acquire,
+						     memory_order_relaxed))
+		return 0;
+	*addr = e->shadow + (word >> 16) * e->page;
+	if (used < n)
+		pmv_evac_give_island(e, *addr + used * e->page, n - used);
+	return used;
 }
 
 /* ---- memory ---- */

@@ -63,7 +63,7 @@ static bool take_recycled(struct touched *t, size_t want)
 	    !atomic_load_explicit(&e->writes, memory_order_relaxed))
 		return false;
 	if (want >= min)
-		t->left = pmv_evac_take_island(e, (min + 1) / 2, want, &t->at);
+		t->left = pmv_evac_take_island(e, min, want, &t->at);
 	t->island = t->left;
 	if (!t->left && want >= min)
 		t->left = pmv_evac_take(e, min, want, &t->at);

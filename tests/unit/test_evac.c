@@ -457,6 +457,53 @@ Test(evac, a_window_far_ahead_makes_an_island)
 	tear_down(&s);
 }
 
+static uintptr_t shadow_at(const struct setting *s, size_t page)
+{
+	return (uintptr_t)s->shadow + t_pages(page);
+}
+
+/* So that large ones stay whole. */
+Test(evac, the_smallest_island_that_suffices_is_taken)
+{
+	struct setting s;
+	uintptr_t addr;
+
+	set_up(&s, &moves, (struct pagemv_evac_opts){ 0 });
+	compact_fill(&s.c, s.space);
+	cr_expect(flip(&s) == 0);
+	pmv_evac_give_island(s.evac, shadow_at(&s, 64), 8);
+	pmv_evac_give_island(s.evac, shadow_at(&s, 72), 12);
+	pmv_evac_give_island(s.evac, shadow_at(&s, 84), 10);
+	cr_expect(pmv_evac_take_island(s.evac, 4, 9, &addr) == 9);
+	cr_expect(addr == shadow_at(&s, 84));
+	cr_expect(pmv_evac_take_island(s.evac, 4, 30, &addr) == 12);
+	cr_expect(addr == shadow_at(&s, 72));
+	cr_expect(pmv_evac_take_island(s.evac, 9, 30, &addr) == 0);
+	cr_expect(pmv_evac_take_island(s.evac, 8, 30, &addr) == 8);
+	tear_down(&s);
+}
+
+/* Where there is room for no more, the smallest is given back. */
+Test(evac, a_large_island_takes_the_place_of_a_small_one)
+{
+	struct setting s;
+	uintptr_t addr;
+
+	set_up(&s, &moves, (struct pagemv_evac_opts){ 0 });
+	compact_fill(&s.c, s.space);
+	cr_expect(flip(&s) == 0);
+	for (int i = 0; i < PMV_EVAC_ISLANDS; i++)
+		pmv_evac_give_island(s.evac, shadow_at(&s, 64), 5);
+	cr_expect(atomic_load(&s.evac->count[PMV_EVAC_RETURNED]) == 0);
+	pmv_evac_give_island(s.evac, shadow_at(&s, 72), 20);
+	cr_expect(atomic_load(&s.evac->count[PMV_EVAC_RETURNED]) == 5);
+	pmv_evac_give_island(s.evac, shadow_at(&s, 64), 4);
+	cr_expect(atomic_load(&s.evac->count[PMV_EVAC_RETURNED]) == 9);
+	cr_expect(pmv_evac_take_island(s.evac, 6, 20, &addr) == 20);
+	cr_expect(addr == shadow_at(&s, 72));
+	tear_down(&s);
+}
+
 /* ---- costs ---- */
 
 Test(evac, moving_and_copying_are_told_apart_by_what_they_cost)
