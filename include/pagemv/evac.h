@@ -157,7 +157,7 @@ struct pagemv_evac_opts {
 };
 
 #define PAGEMV_EVAC_RUN_DEFAULT    128u
-#define PAGEMV_EVAC_AROUND_DEFAULT 32u
+#define PAGEMV_EVAC_AROUND_DEFAULT 64u
 #define PAGEMV_EVAC_KEEP_MAX       ((size_t)1 << 20)
 
 /*

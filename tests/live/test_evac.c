@@ -123,10 +123,11 @@ Test(evac, pages_around_it_come_with_it)
 	struct evac_stage *s = &stage;
 
 	s->c.plain = true;
-	evac_stage(s, PAGES, 200, (struct pagemv_evac_opts){ 0 });
+	evac_stage(s, PAGES, 200,
+		   (struct pagemv_evac_opts){ .around_pages = 32 });
 	evac_flip(s, PAGEMV_FLIP_AUTO);
 	touch(40);
-	cr_expect_eq(evac_progress(s).by_faults, PAGEMV_EVAC_AROUND_DEFAULT);
+	cr_expect_eq(evac_progress(s).by_faults, 32);
 	cr_expect(evac_progress(s).kernel_calls <= 2);
 	for (size_t k = 32; k < 64; k++)
 		cr_expect(t_present(s->space + t_pages(k)), "page %zu", k);
@@ -136,6 +137,18 @@ Test(evac, pages_around_it_come_with_it)
 	evac_expect_once(s);
 	evac_expect_done(s);
 	evac_close(s);
+}
+
+Test(evac, as_many_as_the_header_says_if_nothing_is_said)
+{
+	evac_stage(&stage, PAGES, 200, (struct pagemv_evac_opts){ 0 });
+	evac_flip(&stage, PAGEMV_FLIP_AUTO);
+	touch(0);
+	cr_expect_eq(evac_progress(&stage).by_faults,
+		     PAGEMV_EVAC_AROUND_DEFAULT);
+	cr_expect_eq(pagemv_evac_wait(stage.evac), 0);
+	evac_expect_done(&stage);
+	evac_close(&stage);
 }
 
 static size_t count_present(const char *addr, size_t pages)
