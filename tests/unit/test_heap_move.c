@@ -50,8 +50,8 @@ Test(heap_move, takes_one_call)
 	EXPECT_RIGHT(t_check_range(o.dst, PAGES, 1));
 	EXPECT_RIGHT(t_check_absent(o.src, PAGES));
 	cr_expect(o.t.emptied && o.res.moved_bytes == t_pages(PAGES));
-	cr_expect(fake_count(FAKE_MOVE) == 1);
-	cr_expect(fake_total() == 2, "%u calls", fake_total());
+	cr_expect(fake_count(FAKE_MOVE) + fake_count(FAKE_MREMAP) == 1);
+	cr_expect(fake_total() <= 2, "%u calls", fake_total());
 	heap_close(&o.s);
 }
 
@@ -67,8 +67,8 @@ Test(heap_move, also_with_holes)
 	EXPECT_RIGHT(t_check_range(o.dst + t_pages(4), 6, 5));
 	EXPECT_RIGHT(t_check_absent(o.dst + t_pages(10), 1));
 	EXPECT_RIGHT(t_check_range(o.dst + t_pages(11), 5, 12));
-	cr_expect(fake_count(FAKE_MOVE) == 1);
-	cr_expect(fake_total() == 2, "%u calls", fake_total());
+	cr_expect(fake_count(FAKE_MOVE) + fake_count(FAKE_MREMAP) == 1);
+	cr_expect(fake_total() <= 2, "%u calls", fake_total());
 	heap_close(&o.s);
 }
 
@@ -131,7 +131,7 @@ Test(heap_move, a_part_of_a_huge_page_that_is_held_is_not_asked_for)
 		.size = sizeof(opts), .huge = PAGEMV_HEAP_HUGE_ALWAYS
 	};
 	struct heap_scene s = heap_open(&opts, NULL);
-	const char *why = "no huge page was to be had";
+	const char *why = "no huge page to be had";
 	const size_t bytes = 3 * MIB, pages = bytes / t_page();
 	struct t_pin *pin = NULL;
 	struct pagemv_result res;

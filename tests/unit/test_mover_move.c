@@ -86,7 +86,7 @@ static struct held begin_held(void)
 {
 	size_t n = ((size_t)2 << 20) / t_page();
 	struct held h = { .s = scene_open(n, NULL), .n = n };
-	const char *why = "no huge page was to be had";
+	const char *why = "no huge page to be had";
 
 	h.small = h.s.src;
 	h.s.src = t_map_at(n, t_pages(n), 0, true);
