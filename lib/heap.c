@@ -55,8 +55,8 @@ static bool is_limited(const struct pmv_sys *sys, int resource)
 	return sys->limit(resource, &limit) == 0 && limit != RLIM_INFINITY;
 }
 
-/* Whether huge pages are made where they are advised, and only there. */
-static bool thp_by_advice(const struct pmv_sys *sys)
+/* Where the kernel makes huge pages: the word of three that is marked. */
+static bool thp_is(const struct pmv_sys *sys, const char *word)
 {
 	char text[64] = "";
 	int fd = sys->open("/sys/kernel/mm/transparent_hugepage/enabled",
@@ -67,7 +67,7 @@ static bool thp_by_advice(const struct pmv_sys *sys)
 	if (sys->read(fd, text, sizeof(text) - 1) < 0)
 		text[0] = '\0';
 	sys->close(fd);
-	return strstr(text, "[madvise]") != NULL;
+	return strstr(text, word) != NULL;
 }
 
 static void look_around(struct pagemv_heap *h)
@@ -83,10 +83,12 @@ static void look_around(struct pagemv_heap *h)
 	h->own_max = (uint32_t)(read_number(sys, "/proc/sys/vm/max_map_count",
 					    MAX_MAPS_DEFAULT) /
 				OWN_PART);
-	h->advises =
-		h->huge_bytes &&
-		(h->opts.huge == PAGEMV_HEAP_HUGE_ALWAYS ||
-		 (h->opts.huge == PAGEMV_HEAP_HUGE_AUTO && thp_by_advice(sys)));
+	h->advises = h->huge_bytes &&
+		     (h->opts.huge == PAGEMV_HEAP_HUGE_ALWAYS ||
+		      (h->opts.huge == PAGEMV_HEAP_HUGE_AUTO &&
+		       thp_is(sys, "[madvise]")));
+	h->small = !h->huge_bytes || h->opts.huge == PAGEMV_HEAP_HUGE_NEVER ||
+		   !thp_is(sys, "[always]");
 	h->look_at = pmv_block_look_at(h);
 }
 

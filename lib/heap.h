@@ -79,6 +79,7 @@ struct pagemv_heap {
 	PMV_CONST_AFTER_INIT bool narrow;    /* address space is scarce */
 	PMV_CONST_AFTER_INIT bool sheds;     /* arenas that are empty */
 	PMV_CONST_AFTER_INIT bool advises;   /* huge pages, when it pays */
+	PMV_CONST_AFTER_INIT bool small;     /* pages, without advice */
 	PMV_CONST_AFTER_INIT size_t look_at; /* of new blocks */
 	PMV_CONST_AFTER_INIT uint32_t own_max;
 	PMV_CONST_AFTER_INIT struct pmv_numa_want want;
@@ -369,13 +370,12 @@ void pmv_decay_stop(struct pagemv_heap *heap);
 void pmv_huge_begin(struct pagemv_heap *heap, struct pmv_slot *slot,
 		    size_t bytes, bool dense);
 
-/* A dense block grows to end bytes and has no advice. Whether it has it now. */
-bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *slot, size_t end);
-
-/* One that has it grows from old to end bytes, both from its slot's start:
- * whether it keeps it. */
-bool pmv_huge_keep(struct pagemv_heap *heap, struct pmv_slot *slot, size_t old,
-		   size_t end);
+/*
+ * Makes pages of a dense block, [from, to) from its slot's start: huge ones where
+ * those are wanted and cheap. more: the caller has got more behind them, and is
+ * as likely to touch it. 0 or -errno: some are there.
+ */
+int pmv_huge_make(struct pmv_slot *slot, size_t from, size_t to, bool more);
 
 /* For a block that has a huge page and more, where the options want that. */
 void pmv_huge_always(struct pagemv_heap *heap, struct pmv_slot *slot);

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * What comes next to a block that grows. One that has been filled as it grew,
- * without gaps, will be filled further; its next pages may be huge ones, or be
- * made many at a time (a third less than by faults, measured). One that is
- * touched here and there would take many times as much memory.
+ * without gaps, will be filled further: pages are made for it many at a time,
+ * which costs a third less than by faults, and may be huge ones (heap_huge.c).
+ * One that is touched here and there would take many times as much memory. And
+ * the last growth of a block may be filled in part: no more is made in advance
+ * than a part of what it has already.
  *
  * What is made in advance looks as if it had been touched. So some pages are
  * left out each time, the sensor, and tell the next time.
  *
- *   ... touched | sensor | made in advance |
- *             old       end           look_at
+ *   small steps: ... touched | sensor | made in advance |
+ *                           old      end            look_at
+ *   large steps: ... touched | made in advance | sensor ...   |
+ *                           old                              end
  */
 
 #include "heap.h"
@@ -23,15 +27,14 @@
 /* So many of a window are there, in eighths, if it is dense. */
 #define DENSE_EIGHTHS 7
 
-/* What is made in advance beyond the end: a part of the block. */
+/* So much of a large step is made in advance: a part of the block. */
+#define STEP_PART 8
+/* And so much beyond a small one. */
 #define AHEAD_PART 32
 #define AHEAD_MIN  ((size_t)128 << 10)
-#define AHEAD_MAX  ((size_t)2 << 20)
-/* A block that has grown by more than such a part at once has grown in
- * capacity; nothing is known of its contents. */
-#define STEP_PART 8
-/* Blocks that are not dense, or have huge pages, are looked at again when they
- * have grown by so much. */
+#define AHEAD_MAX  ((size_t)16 << 20)
+/* Blocks that are not dense are looked at again when they have grown by so
+ * much. */
 #define AGAIN_PART 8
 #define AGAIN_MIN  ((size_t)8 << 20)
 
@@ -47,18 +50,21 @@ static bool dense_at(struct pagemv_heap *heap, uintptr_t addr, size_t pages)
 	return n >= pages / 8 * DENSE_EIGHTHS;
 }
 
-/* By its sensor, or in the middle and at the end. */
+/* By its sensor, or in the middle; and at the end. */
 static bool is_dense(struct pagemv_heap *heap, const struct pmv_slot *s,
 		     size_t old)
 {
 	size_t page = heap->page_bytes, window = WINDOW_PAGES * page;
 	uintptr_t start = pmv_slot_start(s);
+	bool sensed = s->sensor && s->sensor + SENSOR_PAGES * page <= old;
 
-	if (s->sensor && s->sensor + SENSOR_PAGES * page <= old)
-		return dense_at(heap, start + s->sensor, SENSOR_PAGES);
+	if (sensed && !dense_at(heap, start + s->sensor, SENSOR_PAGES))
+		return false;
+	if (sensed && s->sensor + window > old)
+		return true;
 	return old >= 2 * window &&
-	       dense_at(heap, start + pmv_round_down(old / 2, page),
-			WINDOW_PAGES) &&
+	       (sensed || dense_at(heap, start + pmv_round_down(old / 2, page),
+				   WINDOW_PAGES)) &&
 	       dense_at(heap, start + pmv_round_down(old, page) - window,
 			WINDOW_PAGES);
 }
@@ -72,28 +78,41 @@ static void look_again(struct pmv_slot *s, size_t end)
 	s->look_at = end + more;
 }
 
-/* Makes pages in advance. */
-static void populate(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
-		     size_t end)
+/* How far pages are made in advance. */
+static size_t made_end(const struct pagemv_heap *heap, const struct pmv_slot *s,
+		       size_t old, size_t end)
 {
-	size_t page = heap->page_bytes;
-	size_t from = pmv_round_up(old, page);
-	size_t ahead = end / AHEAD_PART, to;
+	size_t ahead = end / AHEAD_PART, to = end;
 
 	ahead = ahead < AHEAD_MIN ? AHEAD_MIN : pmv_min(ahead, AHEAD_MAX);
-	if (end - old > ahead)
-		ahead = 0;
-	to = pmv_min(pmv_round_down(end + ahead, page), s->committed);
-	s->sensor = from;
-	from += SENSOR_PAGES * page;
-	if (to <= from ||
-	    pmv_pages_populate(heap->sys, pmv_slot_start(s) + from, to - from) <
-		    0) {
+	if (end - old <= ahead)
+		to = end + ahead;
+	else if (end - old > end / STEP_PART)
+		to = old + end / STEP_PART;
+	return pmv_round_down(pmv_min(to, s->committed), heap->page_bytes);
+}
+
+static void make_pages(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
+		       size_t end)
+{
+	size_t page = heap->page_bytes;
+	size_t from = pmv_round_up(old, page), to = made_end(heap, s, old, end);
+	size_t sensor = to;
+
+	/* Behind that there is nothing so far. */
+	if (from < s->dirty)
+		from = s->dirty;
+	if (to >= end) {
+		sensor = from;
+		from += SENSOR_PAGES * page;
+	}
+	if (to <= from || pmv_huge_make(s, from, to, to < end) < 0) {
 		look_again(s, end);
 		return;
 	}
 	pmv_slot_touched(s, to);
-	s->look_at = to + 1;
+	s->sensor = sensor;
+	s->look_at = (to > end ? to : end) + 1;
 }
 
 void pmv_block_grows(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
@@ -101,20 +120,8 @@ void pmv_block_grows(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
 {
 	if (heap->opts.huge == PAGEMV_HEAP_HUGE_ALWAYS)
 		pmv_huge_always(heap, s);
-	if (s->advised) {
-		if (pmv_huge_keep(heap, s, old, end)) {
-			look_again(s, end);
-			return;
-		}
-	} else if (!is_dense(heap, s, old)) {
-		look_again(s, end);
-		return;
-	} else if (pmv_huge_try(heap, s, end)) {
-		look_again(s, end);
-		return;
-	}
-	if (end - old <= end / STEP_PART)
-		populate(heap, s, old, end);
+	if (is_dense(heap, s, old))
+		make_pages(heap, s, old, end);
 	else
 		look_again(s, end);
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * When blocks get huge pages: where that makes their growth cheaper.
+ * Which pages of blocks are huge: where that makes their growth cheaper.
  *
  * It mostly does, by 512 faults less. Not always: in a virtual machine whose
  * host takes back what is free (free page reporting takes whole huge pages),
  * each that is touched again has to come from the host. Measured on such a
- * machine: 4.7 ms for a huge page that had been free for 6 s, 0.18 ms for one
- * that had not, 0.85 ms for 512 small ones. So it is tried: one huge page
- * against some small ones, which the block needs anyway.
+ * machine: 4.7 ms for a huge page that had been free for 6 s, 0.2 ms for one
+ * that had not, 0.7 ms for 512 small ones, which are mostly of memory in pieces
+ * too small to be taken. Free ones of both kinds lie beside each other, in runs
+ * of a hundred. So what is made in advance is made by huge pages one by one,
+ * and by small ones from the first on that was cold.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -16,21 +18,19 @@
 #include "heap.h"
 #include "pages.h"
 
-/* So many small pages are compared with a huge one, and this is how much less
- * a page of it has to cost. */
-#define SMALL_PAGES 64
-#define WORTH_PART  7
-#define WORTH_OF    10
-/* Where it did not pay, it is not tried again for so long. */
+/* Pages are made so many bytes at a time: others wait for mappings to change
+ * meanwhile. */
+#define PIECE_BYTES ((size_t)2 << 20)
+/* A page of a cold one costs so many times as much as a small page. */
+#define COLD_TIMES 2
+/* After one, there is no other try for so long. */
 #define AGAIN_MS 2000
-/* Larger blocks are not advised any more: that would be a mapping more. */
-#define LATE_MAX ((size_t)64 << 20)
-/* A block is not given more beyond its end than such a part of it. */
-#define BEYOND_PART 16
+/* What small pages cost is known from so many. */
+#define SMALL_PAGES 64
 
 /* Of all heaps, as pages are. */
 static PMV_ATOMIC _Atomic uint32_t small_ns; /* of a small page, as last seen */
-static PMV_ATOMIC _Atomic uint32_t cold_ms; /* when it did not pay; 0: it did */
+static PMV_ATOMIC _Atomic uint32_t cold_ms;  /* when one was; 0: never */
 
 static bool wants(const struct pagemv_heap *heap, enum pagemv_heap_huge huge)
 {
@@ -53,101 +53,84 @@ static void advise(struct pmv_slot *s, bool huge)
 		s->advised = huge;
 }
 
-/* ---- trying ---- */
+/* ---- making pages ---- */
 
-/* Makes the pages be there; what each of them cost, at least 1, or -errno. */
-static int64_t cost_of(struct pagemv_heap *heap, uintptr_t addr, size_t bytes)
+static bool never_cold(void)
 {
-	uint64_t begun = heap->sys->cpu_ns(), ns;
-	int rc = pmv_pages_populate(heap->sys, addr, bytes);
-
-	if (rc < 0)
-		return rc;
-	ns = (heap->sys->cpu_ns() - begun) / (bytes / heap->page_bytes);
-	return ns ? (int64_t)ns : 1;
+	return !atomic_load_explicit(&cold_ms, memory_order_relaxed);
 }
 
-static bool is_cold(struct pagemv_heap *heap)
+/* Whether there is a chance that the next one is not cold. */
+static bool may_be_warm(struct pagemv_heap *heap)
 {
 	uint32_t then = atomic_load_explicit(&cold_ms, memory_order_relaxed);
 
-	return then && pmv_heap_now(heap) - then < AGAIN_MS;
+	return !then || pmv_heap_now(heap) - then >= AGAIN_MS;
 }
 
-static void now_cold(struct pagemv_heap *heap, bool cold)
+/* From what pages cost that have been made: what to expect of others. */
+static void learn(struct pagemv_heap *heap, bool huge, uint64_t page_ns)
 {
-	atomic_store_explicit(&cold_ms, cold ? pmv_heap_now(heap) | 1 : 0,
-			      memory_order_relaxed);
+	uint64_t small = atomic_load_explicit(&small_ns, memory_order_relaxed);
+
+	if (!huge)
+		atomic_store_explicit(&small_ns, (uint32_t)page_ns | 1,
+				      memory_order_relaxed);
+	else if (page_ns > small * COLD_TIMES)
+		atomic_store_explicit(&cold_ms, pmv_heap_now(heap) | 1,
+				      memory_order_relaxed);
 }
 
-static bool is_worth(int64_t small, int64_t huge)
+static int make_piece(struct pmv_slot *s, size_t from, size_t to)
 {
-	return huge * WORTH_OF < small * WORTH_PART;
-}
-
-/* One huge page of scratch memory against some small ones. What cannot be told
- * is taken for good. */
-static bool trial(struct pagemv_heap *heap)
-{
-	size_t huge_bytes = heap->huge_bytes;
-	size_t some = SMALL_PAGES * heap->page_bytes;
+	struct pagemv_heap *heap = s->arena->heap;
 	const struct pmv_sys *sys = heap->sys;
-	int64_t small, huge;
-	uintptr_t addr, whole;
+	uintptr_t addr = pmv_slot_start(s) + from;
+	size_t bytes = to - from, pages = bytes / heap->page_bytes;
+	uint64_t begun = sys->cpu_ns();
+	int rc;
 
-	if (sys->mmap(&addr, 2 * huge_bytes, PROT_READ | PROT_WRITE) < 0)
-		return true;
-	whole = pmv_round_up(addr, huge_bytes);
-	/* Before the huge page, or behind it: in the same mapping. */
-	small = cost_of(heap, whole - addr >= some ? addr : whole + huge_bytes,
-			some);
-	sys->madvise(whole, huge_bytes, MADV_HUGEPAGE);
-	huge = cost_of(heap, whole, huge_bytes);
-	sys->munmap(addr, 2 * huge_bytes);
-	if (small < 0 || huge < 0)
-		return true;
-	atomic_store_explicit(&small_ns, (uint32_t)small, memory_order_relaxed);
-	return is_worth(small, huge);
+	if (s->advised || !heap->small)
+		rc = pmv_pages_populate(sys, addr, bytes);
+	else
+		rc = pmv_pages_make(sys, pmv_heap_open_handle(heap), addr,
+				    bytes);
+	if (rc == 0 && pages >= SMALL_PAGES)
+		learn(heap, s->advised, (sys->cpu_ns() - begun) / pages);
+	return rc;
 }
 
-bool pmv_huge_try(struct pagemv_heap *heap, struct pmv_slot *s, size_t end)
+/* The whole piece is to be one huge page. */
+static bool suits(struct pagemv_heap *heap, const struct pmv_slot *s,
+		  size_t bytes)
 {
-	if (!wants(heap, PAGEMV_HEAP_HUGE_AUTO) || s->arena->shared ||
-	    end > LATE_MAX || is_cold(heap))
-		return false;
-	if (!trial(heap)) {
-		now_cold(heap, true);
-		return false;
+	return bytes == heap->huge_bytes && !s->arena->shared &&
+	       wants(heap, PAGEMV_HEAP_HUGE_AUTO) &&
+	       atomic_load_explicit(&small_ns, memory_order_relaxed) &&
+	       may_be_warm(heap);
+}
+
+int pmv_huge_make(struct pmv_slot *s, size_t from, size_t to, bool more)
+{
+	struct pagemv_heap *heap = s->arena->heap;
+	size_t unit = heap->huge_bytes ? heap->huge_bytes : PIECE_BYTES;
+	bool by_advice = wants(heap, PAGEMV_HEAP_HUGE_AUTO), any = false;
+	int rc = 0;
+
+	for (size_t next; from < to && rc == 0; from = next) {
+		bool huge;
+
+		next = pmv_min(pmv_round_up(from + 1, unit), to);
+		huge = suits(heap, s, next - from);
+		if (by_advice)
+			advise(s, huge);
+		any |= huge;
+		rc = make_piece(s, from, next);
 	}
-	advise(s, true);
-	return s->advised;
-}
-
-/* Whether the block may have a huge page at off already. */
-static bool may_have(const struct pagemv_heap *heap, const struct pmv_slot *s,
-		     size_t off, size_t end)
-{
-	return off + heap->huge_bytes <= s->committed &&
-	       off + heap->huge_bytes <= end + end / BEYOND_PART;
-}
-
-bool pmv_huge_keep(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
-		   size_t end)
-{
-	size_t off = pmv_round_up(old, heap->huge_bytes);
-	int64_t small = atomic_load_explicit(&small_ns, memory_order_relaxed);
-	int64_t huge;
-
-	if (!wants(heap, PAGEMV_HEAP_HUGE_AUTO) || !small ||
-	    !may_have(heap, s, off, end))
-		return true;
-	huge = cost_of(heap, pmv_slot_start(s) + off, heap->huge_bytes);
-	pmv_slot_touched(s, off + heap->huge_bytes);
-	if (huge < 0 || is_worth(small, huge))
-		return true;
-	now_cold(heap, true);
-	advise(s, false);
-	return false;
+	/* What is touched is not asked whether it is cold. */
+	if (by_advice)
+		advise(s, any && more && rc == 0 && never_cold());
+	return rc;
 }
 
 /* ---- by the options ---- */

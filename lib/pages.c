@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 
 #include "internal.h"
+#include "uffd.h"
 #include "uffd_uapi.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -287,6 +288,30 @@ void pmv_pages_keep_small(const struct pagemv *pv, uintptr_t addr, size_t bytes)
 int pmv_pages_populate(const struct pmv_sys *sys, uintptr_t addr, size_t bytes)
 {
 	return sys->madvise(addr, bytes, MADV_POPULATE_WRITE);
+}
+
+/* Never written to: all of it is the kernel's one page of zeros, which stays in
+ * the caches. */
+static unsigned char zeros[128 << 10];
+
+/* To have zeros copied costs a sixth less than to have pages cleared and looked
+ * up, twice each, by populate(). */
+int pmv_pages_make(const struct pmv_sys *sys, const struct pagemv *pv,
+		   uintptr_t addr, size_t bytes)
+{
+	struct pmv_step step = { .error = 0 };
+	size_t off = 0;
+
+	if (!pv || !pmv_has(pv, PAGEMV_HAS_QUIET))
+		return pmv_pages_populate(sys, addr, bytes);
+	/* In a forked child these would be pages of the parent's. */
+	for (; off < bytes && !step.error && pmv_alive(pv); off += step.done)
+		step = pmv_uffd_copy(sys, pv->uffd, addr + off,
+				     (uintptr_t)zeros,
+				     pmv_min(bytes - off, sizeof(zeros)));
+	if (off == bytes)
+		return 0;
+	return pmv_pages_populate(sys, addr + off, bytes - off);
 }
 
 int pmv_pages_put(const struct pagemv *pv, uintptr_t addr)

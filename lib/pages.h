@@ -88,6 +88,14 @@ void pmv_pages_keep_small(const struct pagemv *pv, uintptr_t addr,
 int pmv_pages_populate(const struct pmv_sys *sys, uintptr_t addr, size_t bytes);
 
 /*
+ * Makes small pages of zeros where there are none, at lower cost where pv is
+ * not NULL and the range is registered with it: for memory that has no huge
+ * pages. Returns as pmv_pages_populate().
+ */
+int pmv_pages_make(const struct pmv_sys *sys, const struct pagemv *pv,
+		   uintptr_t addr, size_t bytes);
+
+/*
  * Makes a page of private memory at addr, whatever is in it then. Returns 0,
  * or -ENOMEM, without waiting for memory; any other error: nothing is known.
  */

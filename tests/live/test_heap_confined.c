@@ -102,6 +102,66 @@ Test(heap_confined, in_little_address_space)
 	}
 }
 
+#define GIB ((size_t)1 << 30)
+
+/* Takes address space until there are no larger gaps than that, as on machines
+ * whose addresses have 39 bits; how many pieces. */
+static size_t take_space(size_t gap, void **at, size_t *bytes, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t size = 65536 * GIB; size >= gap; size /= 2)
+		while (n < max) {
+			at[n] = mmap(NULL, size, PROT_NONE,
+				     MAP_PRIVATE | MAP_ANONYMOUS |
+					     MAP_NORESERVE,
+				     -1, 0);
+			if (at[n] == MAP_FAILED)
+				break;
+			bytes[n++] = size;
+		}
+	return n;
+}
+
+/* Blocks that each get 4 GiB where there is room. */
+static void outgrow(struct t_heap *h, size_t n)
+{
+	struct t_marked b[200];
+
+	for (size_t i = 0; i < n; i++) {
+		b[i] = (struct t_marked){ .bytes = MIB / 4, .id = i + 1 };
+		b[i].at = t_heap_alloc(h, b[i].bytes);
+		t_mark(&b[i], SIZE_MAX);
+		b[i].at = t_heap_resize(h, b[i].at, 3 * MIB, 0, NULL);
+	}
+	for (size_t i = 0; i < n; i++) {
+		T_RIGHT(h, t_check_marks(&b[i], b[i].bytes), "grown");
+		t_heap_free(h, b[i].at);
+	}
+}
+
+Test(heap_confined, in_a_small_address_space, .timeout = 60)
+{
+	static const size_t gaps[] = { 200, 20, 2 };
+	struct t_heap h;
+
+	if (T_SANITIZED)
+		cr_skip("a sanitizer has all address space");
+	t_heaps(&h, NULL);
+	while (t_next_heap(&h))
+		for (size_t i = 0; i < T_COUNT(gaps); i++) {
+			void *at[100];
+			size_t bytes[100];
+			size_t n = take_space(gaps[i] * GIB, at, bytes, 100);
+
+			T_EXPECT(&h, n > 0 && n < 100, "%zu pieces", n);
+			use(&h);
+			outgrow(&h, 60);
+			while (n-- > 0)
+				munmap(at[n], bytes[n]);
+		}
+}
+
 /* As much as a heap of this test holds; the limit is 8 MiB by default. */
 static bool may_lock(size_t bytes)
 {

@@ -48,6 +48,7 @@ static struct {
 	unsigned int count[FAKE_CALLS];
 	unsigned int injected[FAKE_CALLS];
 	uint64_t slept_ns;
+	uint64_t passed_ns, spent_ns;
 	int fds;
 	size_t mapped;
 	bool companion;
@@ -160,6 +161,16 @@ void fake_forget_counts(void)
 uint64_t fake_slept_ns(void)
 {
 	return fake.slept_ns;
+}
+
+void fake_pass(uint64_t ns)
+{
+	fake.passed_ns += ns;
+}
+
+void fake_spend(uint64_t ns)
+{
+	fake.spent_ns += ns;
 }
 
 int fake_open_fds(void)
@@ -919,12 +930,12 @@ static void fake_sleep_ns(uint64_t ns)
 static uint64_t fake_now_ns(void)
 {
 	fake.count[FAKE_NOW]++;
-	return pmv_sys_linux.now_ns();
+	return pmv_sys_linux.now_ns() + fake.passed_ns;
 }
 
 static uint64_t fake_cpu_ns(void)
 {
-	return pmv_sys_linux.cpu_ns();
+	return pmv_sys_linux.cpu_ns() + fake.spent_ns;
 }
 
 const struct pmv_sys fake_sys = {

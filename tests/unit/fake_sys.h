@@ -149,6 +149,9 @@ unsigned int fake_injected(enum fake_call call);
 unsigned int fake_total(void);
 void fake_forget_counts(void);
 uint64_t fake_slept_ns(void);
+/* As if so much time had passed, or been spent by the thread. */
+void fake_pass(uint64_t ns);
+void fake_spend(uint64_t ns);
 
 /* Now open, or mapped, by the library. */
 int fake_open_fds(void);

@@ -39,19 +39,28 @@ static char *grow(struct heap_scene *s, size_t from, size_t to, size_t step,
 	return at;
 }
 
+static unsigned int made(void)
+{
+	return fake_count(FAKE_POPULATE) + fake_count(FAKE_COPY);
+}
+
+static void need_populate(const struct heap_scene *s)
+{
+	if (!(s->pv->facilities & PAGEMV_HAS_POPULATE_WRITE))
+		cr_skip("no MADV_POPULATE_WRITE in this kernel");
+}
+
 Test(heap_grow, a_dense_block_gets_pages_in_advance)
 {
 	struct heap_scene s = open_small();
 	char *at;
 	size_t there;
 
-	if (!(s.pv->facilities & PAGEMV_HAS_POPULATE_WRITE))
-		cr_skip("no MADV_POPULATE_WRITE in this kernel");
+	need_populate(&s);
 	at = grow(&s, 3 * MIB, 8 * MIB, STEP, 1);
 	there = pages_there(at + 8 * MIB, MIB);
 
-	cr_expect(fake_count(FAKE_POPULATE) > 4, "%u calls",
-		  fake_count(FAKE_POPULATE));
+	cr_expect(made() > 4, "%u calls", made());
 	/* No more than a part of it. */
 	cr_expect(there <= 8 * MIB / 32 / t_page(), "%zu", there);
 	heap_close(&s);
@@ -62,7 +71,7 @@ Test(heap_grow, a_sparse_block_does_not)
 	struct heap_scene s = open_small();
 	char *at = grow(&s, 3 * MIB, 8 * MIB, STEP, 4);
 
-	cr_expect(fake_count(FAKE_POPULATE) == 0);
+	cr_expect(made() == 0);
 	cr_expect(pages_there(at, 8 * MIB) == 8 * MIB / t_page() / 4);
 	heap_close(&s);
 }
@@ -72,39 +81,87 @@ Test(heap_grow, a_block_that_becomes_sparse_is_noticed)
 {
 	struct heap_scene s = open_small();
 	void *at = grow(&s, 3 * MIB, 8 * MIB, STEP, 1);
-	unsigned int calls = fake_count(FAKE_POPULATE);
+	unsigned int calls = made();
 
 	for (size_t size = 8 * MIB; size < 12 * MIB; size += STEP)
 		cr_assert(pagemv_heap_realloc(s.heap, at, size + STEP, 0, &at,
 					      NULL) == 0);
-	cr_expect(fake_count(FAKE_POPULATE) <= calls + 2, "%u",
-		  fake_count(FAKE_POPULATE) - calls);
+	cr_expect(made() <= calls + 4, "%u", made() - calls);
 	cr_expect(pages_there((char *)at + 8 * MIB, 4 * MIB) < 160, "%zu",
 		  pages_there((char *)at + 8 * MIB, 4 * MIB));
 	heap_close(&s);
 }
 
-Test(heap_grow, capacity_is_not_filled)
+/* The last of them may be used in part. */
+Test(heap_grow, of_a_large_step_a_part_is_made)
 {
 	struct heap_scene s = open_small();
-	void *at = grow(&s, 4 * MIB, 8 * MIB, 4 * MIB, 1);
+	char *at;
+	void *to;
+	size_t there;
 
-	cr_assert(pagemv_heap_realloc(s.heap, at, 16 * MIB, 0, &at, NULL) == 0);
-	cr_expect(fake_count(FAKE_POPULATE) == 0);
-	cr_expect(pages_there((char *)at + 8 * MIB, 8 * MIB) == 0);
+	need_populate(&s);
+	at = grow(&s, 4 * MIB, 8 * MIB, 4 * MIB, 1);
+	cr_assert(pagemv_heap_realloc(s.heap, at, 16 * MIB, 0, &to, NULL) == 0);
+	there = pages_there((char *)to + 8 * MIB, 8 * MIB);
+	cr_expect(there == 2 * MIB / t_page(), "%zu", there);
+	for (size_t off = 0; off < 16 * MIB; off += t_page())
+		cr_expect(((char *)to)[off] == (off < 8 * MIB), "at %zu", off);
 	heap_close(&s);
 }
 
-/* Before Linux 5.14, and where there is no memory. */
+static void touch(char *at, size_t from, size_t to)
+{
+	for (size_t off = from; off < to; off += t_page())
+		at[off] = 1;
+}
+
+Test(heap_grow, the_rest_of_a_large_step_is_looked_at)
+{
+	static const struct {
+		size_t from, to;
+		bool dense;
+	} cases[] = {
+		{ 8 * MIB, 16 * MIB, true },
+		{ 8 * MIB, 10 * MIB, false },
+		{ 8 * MIB, 13 * MIB, false },
+		{ 13 * MIB, 16 * MIB, false },
+	};
+
+	for (size_t i = 0; i < T_COUNT(cases); i++) {
+		struct heap_scene s = open_small();
+		unsigned int calls;
+		void *at;
+
+		need_populate(&s);
+		at = grow(&s, 4 * MIB, 8 * MIB, 4 * MIB, 1);
+		cr_assert(pagemv_heap_realloc(s.heap, at, 16 * MIB, 0, &at,
+					      NULL) == 0);
+		touch(at, cases[i].from, cases[i].to);
+		calls = made();
+		cr_assert(pagemv_heap_realloc(s.heap, at, 32 * MIB, 0, &at,
+					      NULL) == 0);
+		cr_expect((made() > calls) == cases[i].dense, "case %zu", i);
+		heap_close(&s);
+	}
+}
+
+/* By whatever pages are made; before Linux 5.14; and where there is no
+ * memory. */
 Test(heap_grow, nothing_is_missing_without)
 {
-	static const enum fake_call calls[] = { FAKE_POPULATE, FAKE_MINCORE };
+	static const enum fake_call calls[][2] = {
+		{ FAKE_COPY, FAKE_COPY },
+		{ FAKE_COPY, FAKE_POPULATE },
+		{ FAKE_MINCORE, FAKE_MINCORE },
+	};
 
 	for (size_t i = 0; i < T_COUNT(calls); i++) {
 		struct heap_scene s = open_small();
 		char *at;
 
-		fake_refuse(calls[i], -EINVAL);
+		fake_refuse(calls[i][0], -EINVAL);
+		fake_refuse(calls[i][1], -EINVAL);
 		at = grow(&s, 3 * MIB, 8 * MIB, STEP, 1);
 		cr_expect(pages_there(at, 8 * MIB) == 8 * MIB / t_page());
 		fake_behave();

@@ -308,6 +308,45 @@ Test(pages, populating_changes_no_data)
 	pagemv_close(pv);
 }
 
+/* Registered or not, with a handle or without, and where the kernel stops. */
+Test(pages, pages_are_made_where_there_are_none)
+{
+	struct pagemv *pv = scene_handle(NULL);
+
+	if (!(pv->facilities & PAGEMV_HAS_POPULATE_WRITE))
+		cr_skip("no MADV_POPULATE_WRITE in this kernel");
+	for (int i = 0; i < 4; i++) {
+		char *addr = t_map(100);
+		struct pagemv_region *r = i ? scene_register(pv, addr, 100)
+					    : NULL;
+
+		fake_forget_counts();
+		if (i == 3)
+			fake_add((struct fake_rule){
+				.call = FAKE_COPY,
+				.nth = 2,
+				.error = -EAGAIN,
+				.really = t_page(),
+				.tell = true,
+				.told = (int64_t)t_page() });
+		t_fill_range(addr + t_pages(50), 2, 1);
+		cr_expect(pmv_pages_make(pv->sys, i == 1 ? NULL : pv,
+					 (uintptr_t)addr, t_pages(100)) == 0);
+		for (int k = 0; k < 100; k++)
+			cr_expect(t_present(addr + t_pages(k)), "%d, page %d",
+				  i, k);
+		EXPECT_RIGHT(t_check_zero(addr, 50));
+		EXPECT_RIGHT(t_check_range(addr + t_pages(50), 2, 1));
+		EXPECT_RIGHT(t_check_zero(addr + t_pages(52), 48));
+		cr_expect(fake_count(FAKE_POPULATE) == 1);
+		if (i == 1)
+			cr_expect(fake_count(FAKE_COPY) == 0);
+		pagemv_region_unregister(r);
+		munmap(addr, t_pages(100));
+	}
+	pagemv_close(pv);
+}
+
 Test(pages, huge_pages_are_recognised)
 {
 	struct pagemv *pv = scene_handle(NULL);
