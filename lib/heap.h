@@ -370,6 +370,9 @@ void pmv_decay_stop(struct pagemv_heap *heap);
 void pmv_huge_begin(struct pagemv_heap *heap, struct pmv_slot *slot,
 		    size_t bytes, bool dense);
 
+/* Whether a huge page for a dense block there is worth a try. */
+bool pmv_huge_likely(const struct pmv_slot *slot);
+
 /*
  * Makes pages of a dense block, [from, to) from its slot's start: huge ones where
  * those are wanted and cheap. more: the caller has got more behind them, and is

@@ -8,7 +8,7 @@
  * than a part of what it has already.
  *
  * What is made in advance looks as if it had been touched. So some pages are
- * left out each time, the sensor, and tell the next time.
+ * left out now and then, the sensor, and tell the next time.
  *
  *   small steps: ... touched | sensor | made in advance |
  *                           old      end            look_at
@@ -20,19 +20,22 @@
 #include "pages.h"
 
 /* Smaller blocks are left alone. */
-#define BYTES_MIN ((size_t)4 << 20)
+#define BYTES_MIN ((size_t)2 << 20)
 /* What is looked at of one that has no sensor so far. */
-#define WINDOW_PAGES 256
+#define WINDOW_PAGES 128
 #define SENSOR_PAGES 16
 /* So many of a window are there, in eighths, if it is dense. */
 #define DENSE_EIGHTHS 7
 
 /* So much of a large step is made in advance: a part of the block. */
 #define STEP_PART 8
-/* And so much beyond a small one. */
-#define AHEAD_PART 32
-#define AHEAD_MIN  ((size_t)128 << 10)
-#define AHEAD_MAX  ((size_t)16 << 20)
+/* And so much beyond a small one; or to the end of a huge page. */
+#define AHEAD_PART  32
+#define AHEAD_MIN   ((size_t)128 << 10)
+#define AHEAD_MAX   ((size_t)16 << 20)
+#define BEYOND_PART 10
+/* There is a sensor in each such part. */
+#define SENSE_PART 8
 /* Blocks that are not dense are looked at again when they have grown by so
  * much. */
 #define AGAIN_PART 8
@@ -84,11 +87,17 @@ static size_t made_end(const struct pagemv_heap *heap, const struct pmv_slot *s,
 {
 	size_t ahead = end / AHEAD_PART, to = end;
 
+	if (end - old > end / STEP_PART)
+		return pmv_round_down(old + end / STEP_PART, heap->page_bytes);
 	ahead = ahead < AHEAD_MIN ? AHEAD_MIN : pmv_min(ahead, AHEAD_MAX);
 	if (end - old <= ahead)
 		to = end + ahead;
-	else if (end - old > end / STEP_PART)
-		to = old + end / STEP_PART;
+	if (pmv_huge_likely(s)) {
+		size_t whole = pmv_round_up(to, heap->huge_bytes);
+
+		if (whole - end <= end / BEYOND_PART)
+			to = whole;
+	}
 	return pmv_round_down(pmv_min(to, s->committed), heap->page_bytes);
 }
 
@@ -97,12 +106,12 @@ static void make_pages(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
 {
 	size_t page = heap->page_bytes;
 	size_t from = pmv_round_up(old, page), to = made_end(heap, s, old, end);
-	size_t sensor = to;
+	size_t sensor = to < end ? to : s->sensor;
 
 	/* Behind that there is nothing so far. */
 	if (from < s->dirty)
 		from = s->dirty;
-	if (to >= end) {
+	if (to >= end && (!sensor || from - sensor >= end / SENSE_PART)) {
 		sensor = from;
 		from += SENSOR_PAGES * page;
 	}

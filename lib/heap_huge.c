@@ -100,12 +100,11 @@ static int make_piece(struct pmv_slot *s, size_t from, size_t to)
 	return rc;
 }
 
-/* The whole piece is to be one huge page. */
-static bool suits(struct pagemv_heap *heap, const struct pmv_slot *s,
-		  size_t bytes)
+bool pmv_huge_likely(const struct pmv_slot *s)
 {
-	return bytes == heap->huge_bytes && !s->arena->shared &&
-	       wants(heap, PAGEMV_HEAP_HUGE_AUTO) &&
+	struct pagemv_heap *heap = s->arena->heap;
+
+	return !s->arena->shared && wants(heap, PAGEMV_HEAP_HUGE_AUTO) &&
 	       atomic_load_explicit(&small_ns, memory_order_relaxed) &&
 	       may_be_warm(heap);
 }
@@ -121,7 +120,7 @@ int pmv_huge_make(struct pmv_slot *s, size_t from, size_t to, bool more)
 		bool huge;
 
 		next = pmv_min(pmv_round_up(from + 1, unit), to);
-		huge = suits(heap, s, next - from);
+		huge = next - from == heap->huge_bytes && pmv_huge_likely(s);
 		if (by_advice)
 			advise(s, huge);
 		any |= huge;
