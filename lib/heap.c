@@ -55,24 +55,25 @@ static bool is_limited(const struct pmv_sys *sys, int resource)
 	return sys->limit(resource, &limit) == 0 && limit != RLIM_INFINITY;
 }
 
-/* Where the kernel makes huge pages: the word of three that is marked. */
-static bool thp_is(const struct pmv_sys *sys, const char *word)
+/* Where the kernel makes huge pages: one of three words is marked. */
+static void read_thp(const struct pmv_sys *sys, char text[64])
 {
-	char text[64] = "";
 	int fd = sys->open("/sys/kernel/mm/transparent_hugepage/enabled",
 			   O_RDONLY);
 
 	if (fd < 0)
-		return false;
-	if (sys->read(fd, text, sizeof(text) - 1) < 0)
+		return;
+	if (sys->read(fd, text, 63) < 0)
 		text[0] = '\0';
 	sys->close(fd);
-	return strstr(text, word) != NULL;
 }
 
 static void look_around(struct pagemv_heap *h)
 {
 	const struct pmv_sys *sys = h->sys;
+	bool never = !h->huge_bytes || h->opts.huge == PAGEMV_HEAP_HUGE_NEVER;
+	bool always = !never && h->opts.huge == PAGEMV_HEAP_HUGE_ALWAYS;
+	char thp[64] = "";
 
 	h->strict = read_number(sys, "/proc/sys/vm/overcommit_memory", 0) ==
 			    2 ||
@@ -83,12 +84,10 @@ static void look_around(struct pagemv_heap *h)
 	h->own_max = (uint32_t)(read_number(sys, "/proc/sys/vm/max_map_count",
 					    MAX_MAPS_DEFAULT) /
 				OWN_PART);
-	h->advises = h->huge_bytes &&
-		     (h->opts.huge == PAGEMV_HEAP_HUGE_ALWAYS ||
-		      (h->opts.huge == PAGEMV_HEAP_HUGE_AUTO &&
-		       thp_is(sys, "[madvise]")));
-	h->small = !h->huge_bytes || h->opts.huge == PAGEMV_HEAP_HUGE_NEVER ||
-		   !thp_is(sys, "[always]");
+	if (!never)
+		read_thp(sys, thp);
+	h->advises = always || strstr(thp, "[madvise]");
+	h->small = !strstr(thp, "[always]");
 	h->look_at = pmv_block_look_at(h);
 }
 
