@@ -43,9 +43,12 @@ const char *skip(const char *why)
 	return NULL;
 }
 
-const char *skip_unless_module(void)
+bool skip_unless_module(void)
 {
-	return kmod_way() == KMOD_MODULE ? NULL : "only the module can";
+	if (kmod_way() == KMOD_MODULE)
+		return false;
+	skip("only the module can");
+	return true;
 }
 
 const char *ended(int r, int64_t moved, int want, int64_t want_moved)

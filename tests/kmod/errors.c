@@ -398,10 +398,8 @@ static const char *bystanders(void)
 
 static const char *not_registered(void)
 {
-	const char *only = skip_unless_module();
-
-	if (only != NULL)
-		return skip(only);
+	if (skip_unless_module())
+		return NULL;
 	return moves(t_map(PAGES), kmod_map_src(PAGES, 1), PAGES, 1);
 }
 

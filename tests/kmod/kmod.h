@@ -86,8 +86,8 @@ __attribute__((format(printf, 1, 2))) const char *wrong(const char *format,
 const char *wrong_at(const char *where, const char *what);
 /* For a body that cannot be tried here; why: a static text. */
 const char *skip(const char *why);
-/* The same, where only the module can. */
-const char *skip_unless_module(void);
+/* True where only the module can: the body ends, with NULL. */
+bool skip_unless_module(void);
 
 /* Ends a body, where condition does not hold, with what is wrong. */
 #define MUST(condition, ...)                       \

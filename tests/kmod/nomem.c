@@ -148,14 +148,13 @@ static const char *in_the_middle(void)
 
 static const char *vector(void)
 {
-	const char *only = skip_unless_module();
 	char *src = kmod_map_src(3, 1), *dst;
 	struct pagemvio_range range[3];
 	int64_t moved;
 	int r;
 
-	if (only != NULL)
-		return skip(only);
+	if (skip_unless_module())
+		return NULL;
 	if (!into_cgroup())
 		return no_cgroup();
 	dst = wide_dst();
@@ -179,13 +178,12 @@ static const char *vector(void)
 
 static const char *exchange(void)
 {
-	const char *only = skip_unless_module();
 	char *src = kmod_map_src(PAGES, 1), *dst;
 	int64_t moved;
 	int r;
 
-	if (only != NULL)
-		return skip(only);
+	if (skip_unless_module())
+		return NULL;
 	if (!into_cgroup())
 		return no_cgroup();
 	dst = wide_dst() + MIDDLE;

@@ -357,11 +357,10 @@ static const char *cgroup_charges(void)
 
 static const char *info(void)
 {
-	const char *only = skip_unless_module();
 	struct pagemvio_info now;
 
-	if (only != NULL)
-		return skip(only);
+	if (skip_unless_module())
+		return NULL;
 	now = kmod_info();
 	MUST(now.size == sizeof(now) && now.version == PAGEMVIO_VERSION,
 	     "size %u, version %u", now.size, now.version);
@@ -379,11 +378,10 @@ static const char *counters(void)
 {
 	struct pagemvio_info before, after;
 	char *src = kmod_map_src(PAGES, 1), *dst = kmod_map_dst(PAGES);
-	const char *only = skip_unless_module();
 	int64_t moved;
 
-	if (only != NULL)
-		return skip(only);
+	if (skip_unless_module())
+		return NULL;
 	t_drop(src + t_page(), 2);
 	before = kmod_info();
 	kmod_remap(dst, src, PAGES, KMOD_HOLES, &moved);

@@ -145,9 +145,7 @@ static void exchange(char *block, char *page, unsigned int n)
 
 static const char *exchanged_flips(void)
 {
-	const char *why = skip_unless_module();
-
-	return why != NULL ? skip(why) : race(exchange);
+	return skip_unless_module() ? NULL : race(exchange);
 }
 
 int main(void)
