@@ -13,17 +13,11 @@ is_green() {
 	[ "$failed" -eq 0 ]
 }
 
-# failed_in TAP: the programs that failed in it, or skipped what they should not.
+# failed_in LANE TAP: the programs that failed in it, or skipped what they should
+# not.
 failed_in() {
-	local mine conditions
-
-	conditions=$(sed -n 's/^=== holds //p' "$1" | tr -d '\r')
-	mine=$(lines_of "$2" "$1")
-	{
-		grep -E $'\t(FAIL|ERROR)\t' <<<"$mine" | cut -f3-
-		unexpected_skips <<<"$mine" | cut -f3- |
-			sed 's/^unexpected skip: //'
-	} | cut -d' ' -f1 | sort -u
+	judged_lines_of "$1" "$2" | grep -E $'\t(FAIL|ERROR)\t' | cut -f3- |
+		sed 's/^unexpected skip: //' | cut -d' ' -f1 | sort -u
 }
 
 # only_failed DIR BEFORE PROGRAMS: which of them are to run; then $BEFORE is what
@@ -33,7 +27,7 @@ failed_in() {
 only_failed() {
 	local failed word
 
-	failed=$(failed_in "$1/tap" "vm again ${1##*/}" 2>/dev/null)
+	failed=$(failed_in "vm again ${1##*/}" "$1/tap" 2>/dev/null)
 	if ! grep -q '^=== done' "$1/tap" 2>/dev/null ||
 		[ -n "$(log_of "$1")" ] ||
 		grep -qvE '^(tests/.*)?$' <<<"$failed"; then
