@@ -56,6 +56,7 @@ struct pmv_slot {
 				 * do before it has so many bytes */
 	};
 	uint32_t freed_ms; /* when */
+	uint8_t filled;	   /* large steps of a block, see heap_grow.c */
 	bool advised : 1;  /* MADV_HUGEPAGE */
 	bool lazy : 1;	   /* MADV_FREE */
 	bool counted : 1;  /* in heap->own_slots */

@@ -5,7 +5,8 @@
  * which costs a third less than by faults, and may be huge ones (heap_huge.c).
  * One that is touched here and there would take many times as much memory. And
  * the last growth of a block may be filled in part: no more is made in advance
- * than a part of what it has already.
+ * than a part of what it has already, which is larger when it has filled some
+ * large steps and this one is less likely to be the last.
  *
  * What is made in advance looks as if it had been touched. So some pages are
  * left out now and then, the sensor, and tell the next time.
@@ -27,8 +28,11 @@
 /* So many of a window are there, in eighths, if it is dense. */
 #define DENSE_EIGHTHS 7
 
-/* So much of a large step is made in advance: a part of the block. */
-#define STEP_PART 8
+/* So much of a large step is made in advance: a part of the block; and of one
+ * that has filled so many of them before. */
+#define STEP_PART   8
+#define FILLED_PART 4
+#define FILLED_MIN  3
 /* And so much beyond a small one; or to the end of a huge page. */
 #define AHEAD_PART  32
 #define AHEAD_MIN   ((size_t)128 << 10)
@@ -78,6 +82,7 @@ static void look_again(struct pmv_slot *s, size_t end)
 						   : AGAIN_MIN;
 
 	s->sensor = 0;
+	s->filled = 0;
 	s->look_at = end + more;
 }
 
@@ -85,10 +90,11 @@ static void look_again(struct pmv_slot *s, size_t end)
 static size_t made_end(const struct pagemv_heap *heap, const struct pmv_slot *s,
 		       size_t old, size_t end)
 {
+	size_t part = end / (s->filled < FILLED_MIN ? STEP_PART : FILLED_PART);
 	size_t ahead = end / AHEAD_PART, to = end;
 
-	if (end - old > end / STEP_PART)
-		return pmv_round_down(old + end / STEP_PART, heap->page_bytes);
+	if (end - old > part)
+		return pmv_round_down(old + part, heap->page_bytes);
 	ahead = ahead < AHEAD_MIN ? AHEAD_MIN : pmv_min(ahead, AHEAD_MAX);
 	if (end - old <= ahead)
 		to = end + ahead;
@@ -121,6 +127,7 @@ static void make_pages(struct pagemv_heap *heap, struct pmv_slot *s, size_t old,
 	}
 	pmv_slot_touched(s, to);
 	s->sensor = sensor;
+	s->filled += to < end && s->filled < FILLED_MIN;
 	s->look_at = (to > end ? to : end) + 1;
 }
 

@@ -148,6 +148,7 @@ void pmv_huge_begin(struct pagemv_heap *heap, struct pmv_slot *s, size_t bytes,
 	if (heap->advises && !s->arena->shared)
 		advise(s, dense);
 	s->sensor = 0;
+	s->filled = 0;
 	s->look_at = heap->look_at;
 }
 

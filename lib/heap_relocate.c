@@ -224,6 +224,7 @@ int pmv_block_move(const struct pmv_change *ch, struct pagemv_heap *to,
 	if (rc < 0)
 		return rc;
 	pmv_huge_begin(to, s, ch->bytes, ch->slot->advised);
+	s->filled = ch->slot->filled;
 	t = all_pages(to, dst, ch->at, pmv_min(ch->old, ch->bytes), ch->res);
 	if (x.to && !x.aside)
 		rc = copy(ch, dst);

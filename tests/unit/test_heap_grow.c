@@ -116,6 +116,41 @@ static void touch(char *at, size_t from, size_t to)
 		at[off] = 1;
 }
 
+static void *resize(struct heap_scene *s, void *at, size_t to, uint32_t flags)
+{
+	cr_assert(pagemv_heap_realloc(s->heap, at, to, flags, &at, NULL) == 0);
+	return at;
+}
+
+/* Wherever the block is by then; and not any more when one was not filled. */
+Test(heap_grow, a_block_that_filled_some_large_steps_gets_more_of_the_next)
+{
+	for (uint32_t flags = 0; flags <= PAGEMV_ALLOC_MOVE;
+	     flags += PAGEMV_ALLOC_MOVE) {
+		struct heap_scene s = open_small();
+		size_t size = 2 * MIB, there;
+		char *at;
+
+		need_populate(&s);
+		at = grow(&s, size, size, 0, 1);
+		for (; size < 32 * MIB; size *= 2) {
+			at = resize(&s, at, 2 * size, flags);
+			touch(at, size, 2 * size);
+		}
+		at = resize(&s, at, 64 * MIB, flags);
+		there = pages_there(at + 32 * MIB, 32 * MIB);
+		cr_expect(there == 16 * MIB / t_page(), "%zu", there);
+		at = resize(&s, at, 128 * MIB, flags);
+		there = pages_there(at + 64 * MIB, 64 * MIB);
+		cr_expect(there == 0, "%zu", there);
+		touch(at, 32 * MIB, 128 * MIB);
+		at = resize(&s, at, 256 * MIB, flags);
+		there = pages_there(at + 128 * MIB, 128 * MIB);
+		cr_expect(there == 32 * MIB / t_page(), "%zu", there);
+		heap_close(&s);
+	}
+}
+
 Test(heap_grow, the_rest_of_a_large_step_is_looked_at)
 {
 	static const struct {
