@@ -11,19 +11,23 @@
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# mirror: the address of the system's main Debian source.
+# mirror: the address of the system's main Debian source, into $work/mirror; also
+# where the system's own lists are empty, as in images of containers.
 mirror() {
 	local codename
 
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
 	# shellcheck disable=SC2016 # apt's variables
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE)' \
+	apt-get indextargets --no-release-info \
+		--format '$(REPO_URI) $(RELEASE)' \
 		'Created-By: Packages' 2>/dev/null |
 		awk -v codename="$codename" '
 		$2 == codename || $2 ~ /^(stable|testing|unstable|sid)$/ {
 			print $1
 			exit
-		}'
+		}' >"$work/mirror"
+	[ -s "$work/mirror" ] ||
+		say "no Debian mirror among this system's apt sources"
 }
 
 # apt_in SUITE COMMAND...: apt-get or apt-cache on the suite's private state.
@@ -45,24 +49,23 @@ apt_in() {
 
 # index SUITE: brings the suite's index up to date, once a day.
 index() {
-	local suite=$1 state=$cache/apt/$1 uri signed=
+	local suite=$1 state=$cache/apt/$1 signed=
 
 	if [ -n "$(find "$state/fresh" -mtime -1 2>/dev/null)" ]; then
 		return 0
 	fi
-	uri=$(mirror)
-	if [ -z "$uri" ]; then
-		say "no Debian mirror among this system's apt sources"
-		return 1
-	fi
+	[ -e "$work/mirror" ] || mirror # asked once, and missed once
+	[ -s "$work/mirror" ] || return 1
 	[ ! -e "$keyring" ] || signed="[signed-by=$keyring] "
 	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
 	: >"$state/status"
-	echo "deb $signed$uri $suite main" >"$state/sources.list"
+	echo "deb $signed$(cat "$work/mirror") $suite main" \
+		>"$state/sources.list"
 	apt_in "$suite" apt-get update -q >"$state/update.log" 2>&1 &&
 		! grep -qE '^(Err|E|W: Failed)' "$state/update.log" || {
 		say "no index of $suite:" \
-			"$(grep -E '^(Err|E|W)' "$state/update.log" | head -n 1)"
+			"$(grep -E '^(Err|E|W)' "$state/update.log" | head -n 1)" \
+			"(all of it: $state/update.log)"
 		return 1
 	}
 	touch "$state/fresh"
@@ -157,21 +160,35 @@ unpack() {
 	echo "$release" >"$out/release"
 }
 
-# fetch NAME SUITE WHICH: $cache/kernels/NAME is the kernel of today; if the
-# mirror cannot be asked, one that is there already. Says what it cannot have.
+# earlier NAME WHY...: is there a kernel of an earlier day? Says what is not to be
+# had, and why.
+earlier() {
+	local name=$1 dir=$cache/kernels/$1
+	shift
+
+	if [ -e "$dir/stamp" ]; then
+		say "$name: the kernel of an earlier day," \
+			"$(cat "$dir/release"): $*"
+		return 0
+	fi
+	say "$name: NOT TO BE HAD: $*"
+	return 1
+}
+
+# fetch NAME SUITE WHICH: $cache/kernels/NAME is the kernel of today; if that is
+# not to be had, one that is there already.
 fetch() {
 	local name=$1 suite=$2 dir=$cache/kernels/$1 package part debs=() stamp
 
-	if ! index "$suite" || ! package=$(package "$suite" "$3") ||
-		[ -z "$package" ]; then
-		if [ -e "$dir/stamp" ]; then
-			say "$name: the kernel of an earlier day," \
-				"$(cat "$dir/release")"
-			return 0
-		fi
-		say "$name: NOT TO BE HAD: no kernel $3 in $suite"
-		return 1
-	fi
+	index "$suite" || {
+		earlier "$name" "no index of $suite"
+		return
+	}
+	package=$(package "$suite" "$3")
+	[ -n "$package" ] || {
+		earlier "$name" "no ${3/#meta/cloud} kernel in $suite"
+		return
+	}
 	stamp="$package $(wanted | sha256sum)"
 	[ "$(cat "$dir/stamp" 2>/dev/null)" != "$stamp" ] || return 0
 
@@ -185,9 +202,9 @@ fetch() {
 					"$suite any more"
 				continue
 			fi
-			say "$name: NOT TO BE HAD: $part:" \
+			earlier "$name" "$part:" \
 				"$(tail -n 1 "$cache/download.log")"
-			return 1
+			return
 		}
 		debs+=("$(find "$cache/debs" -name "${part}_*" | sort -V |
 			tail -n 1)")
