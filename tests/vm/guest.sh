@@ -11,9 +11,10 @@
 # What no kernel log may say, whatever the tests say.
 bad_log='BUG:|kernel BUG at|WARNING:|Oops|Bad page|Bad rss-counter|Bad swap'
 bad_log+='|general protection fault|possible (circular|recursive) locking'
-bad_log+='|inconsistent lock state|suspicious RCU usage|rcu_.*detected stalls'
+bad_log+='|inconsistent lock state|suspicious RCU usage|rcu_.*detected.* stall'
 bad_log+='|soft lockup|hard LOCKUP|blocked for more than|Kernel panic'
 bad_log+='|double free|refcount_t:|list_(add|del) corruption|unable to handle'
+bad_log+='|UBSAN:'
 
 # machine_of MACHINE: the arguments for QEMU, a line each.
 machine_of() {
@@ -57,12 +58,13 @@ start_guest() {
 	fi
 	rm -rf "$dir"
 	mkdir -p "$dir"
+	date +%s >"$dir/started"
 	# shellcheck disable=SC2086 # words
 	pack_guest "$guest.cpio" "$cache/kernels/$kernel" "$modules" "$as" \
-		"$machine" "$limit" "$(programs_of $programs | tr '\n' ' ')"
+		"$machine" "$limit" "$(programs_of $programs | tr '\n' ' ')" \
+		2>"$dir/qemu.log" || return
 	[[ $machine != disk && $machine != files ]] || truncate -s 512M "$guest.disk"
 	mapfile -t arguments < <(machine_of "$machine" "$guest.disk")
-	date +%s >"$dir/started"
 
 	# Under emulation a kernel may fall while it patches its own code, before
 	# the first process starts (one boot in twenty of a busy machine). That is
@@ -187,6 +189,12 @@ finish_guest() {
 
 explain_guest() {
 	grep -E $'\t(FAIL|ERROR)\t' <<<"$2" | cut -f3- | sed 's/^/  failed: /'
+	! grep -qxE '124|137' "$1/status" 2>/dev/null ||
+		echo "  ended, as its time was up"
+	if [ -s "$1/qemu.log" ]; then
+		echo "  --- QEMU, or what packed for it, says"
+		tail -n 5 "$1/qemu.log" | sed 's/^/  /'
+	fi
 	if [ -n "$3" ]; then
 		echo "  --- the kernel's log says"
 		head -n 5 <<<"$3" | sed 's/^/  /'

@@ -80,8 +80,7 @@ nobody:x:65534:65534:nobody:/tmp:/bin/sh' >"$root/etc/passwd"
 		add "$library" "$root$(dirname "$library")"
 	done < <(libraries "${programs[@]/#/$build/tests/}" \
 		"$build/tools/.libs/pagemv")
-	pack "$root" >"$work/base.cpio"
-	rm -rf "$root"
+	pack "$root" >"$work/base.cpio" && rm -rf "$root"
 }
 
 # pack_guest OUT KERNEL MODULES AS MACHINE LIMIT PROGRAMS: base and what is the
@@ -108,8 +107,6 @@ pack_guest() {
 	env | sed -nE "s/^(PMV_(SECONDS|SEED|LONG|KMOD_WAY))=(.*)/export \1='\3'/p" \
 		>>"$root/lab/plan"
 	{
-		cat "$work/base.cpio"
-		pack "$root"
-	} >"$out"
-	rm -rf "$root"
+		cat "$work/base.cpio" && pack "$root"
+	} >"$out" && rm -rf "$root"
 }
