@@ -5,6 +5,7 @@
 # scenarios of scenarios.txt. Called by "./dev vm", which builds first.
 
 set -uo pipefail
+PATH=$PATH:/usr/sbin:/sbin # kmod's are there, for users, too
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=$top/build
@@ -23,8 +24,10 @@ Boots Debian's kernels under QEMU (software emulation) and runs the tests and
 the scenarios of the lab in them. KERNEL: a name of --list, or the beginning of
 a version ("6.12"). Without one: bookworm and trixie-backports.
 
-  --all             the whole matrix; then writes doc/kernels.md
-  --quick           the two kernels and the scenarios of ./dev test
+  --all             every kernel and every scenario; then writes doc/kernels.md,
+                    unless KERNEL or --scenario leaves something out
+  --quick           the two kernels and the scenarios of ./dev test, or those
+                    scenarios on KERNEL
   --scenario NAME   only this scenario (again for more); "kmod*": all whose
                     name begins so
   --again           only programs that failed when their guest ran last; what
@@ -174,13 +177,37 @@ wants() {
 	esac
 }
 
+# check_scenarios: is there one for each that is asked for?
+check_scenarios() {
+	local word name
+
+	for word in "${only[@]}"; do
+		while IFS='|' read -r name _; do
+			# shellcheck disable=SC2053 # a pattern
+			[[ $name != $word ]] || continue 2
+		done < <(rows "$here/scenarios.txt")
+		die "no scenario $word: see ./dev vm --list"
+	done
+}
+
+# check_own: what results are called is a directory's name as well, and must not
+# be that of a kernel that is fetched.
+check_own() {
+	[ -r "$image" ] || die "$image: cannot be read"
+	[[ $own =~ ^[A-Za-z0-9][A-Za-z0-9._+-]*$ ]] ||
+		die "no name for results: '$own'"
+	rows "$here/kernels.txt" | awk -F'|' -v name="$own" '
+		$1 == name && $2 != "own" { found = 1 }
+		END { exit !found }' || return 0
+	die "$own is one of the lab's own kernels: take another name with --as"
+}
+
 # get KERNEL...: fetches them into $cache; those that can be had are in $had, the
 # others in $missed.
 get() {
 	local name suite which lanes why kernel
 
 	had=()
-	mkdir -p "$cache" || die "cannot write to $cache"
 	exec 8>"$cache/lock"
 	flock -n 8 || { say "waiting for another lab in $cache"; flock 8; }
 	for kernel; do
@@ -260,7 +287,8 @@ make_plan() {
 		done
 	done < <(rows "$here/scenarios.txt")
 	[ "${#plan[@]}" -gt 0 ] || [ "${#had[@]}" -eq 0 ] ||
-		[ -n "$again" ] || die "no such scenario: see ./dev vm --list"
+		[ -n "$again" ] || die "nothing to run: ${only[*]} is not" \
+			"for ${had[*]} (tests/vm/kernels.txt)"
 }
 
 clean_up() {
@@ -299,13 +327,13 @@ run_plan() {
 	clear_progress
 }
 
-image='' modules_dir='' headers_dir='' own=local parameters='' lane=quick again='' jobs='' slow=1 write='' names=() only=()
+image='' modules_dir='' headers_dir='' own='' parameters='' lane='' again='' jobs='' slow=1 write='' names=() only=()
 declare -A running=()
 missed=() broken=()
 
 while [ $# -gt 0 ]; do
 	case $1 in
-	--all) lane=all write=1 ;;
+	--all) lane=all ;;
 	--quick) lane=quick ;;
 	--write) write=only ;;
 	--again) again=1 ;;
@@ -330,7 +358,6 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ "${#names[@]}" -eq 0 ] || lane=all
 for number in ${jobs:-2} "$slow"; do
 	[[ $number =~ ^[1-9][0-9]*$ ]] || die "not a number above 0: $number"
 done
@@ -338,18 +365,30 @@ if [ "$write" = only ]; then
 	write_matrix
 	exit
 fi
-[ -z "$modules_dir$headers_dir" ] || [ -n "$image" ] ||
-	die "--modules and --headers go with --kernel"
-[ -z "$image" ] || [ -r "$image" ] || die "$image: cannot be read"
-
+[ -z "$modules_dir$headers_dir$own" ] || [ -n "$image" ] ||
+	die "--modules, --headers and --as go with --kernel"
+[ -z "$image" ] || [ "${#names[@]}" -eq 0 ] ||
+	die "--kernel and ${names[0]}: one of them at a time"
+if [ "$lane" = all ] && [ -z "$image${names[*]}${only[*]}" ]; then
+	write=1
+fi
+if [ -z "$lane" ]; then
+	lane=quick
+	[ -z "$image${names[*]}" ] || lane=all
+fi
+own=${own:-local}
+[ -z "$image" ] || check_own
+check_scenarios
 check_tools
+for dir in "$cache" "$results"; do
+	{ mkdir -p "$dir" && [ -w "$dir" ]; } || die "cannot write to $dir"
+done
 work=$(mktemp -d "${TMPDIR:-/tmp}/pagemv-lab.XXXXXX") || exit 2
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 if [ -n "$image" ]; then
 	kernels=("$own")
-	lane=all
 else
 	select_kernels
 fi
@@ -358,7 +397,7 @@ make_plan
 get_kmod
 : >"$work/all"
 if [ "${#plan[@]}" -gt 0 ]; then
-	pack_base
+	pack_base || die "cannot pack what the guests start from, into $work"
 	cores=$(nproc)
 	run_plan "${jobs:-$((cores / 2 > 2 ? cores / 2 : 2))}"
 fi
@@ -373,4 +412,6 @@ if [ -n "${PMV_VM_RESULTS-}" ]; then
 	cp "$work/all" "$PMV_VM_RESULTS"
 	exit 0 # whoever asked for them counts them
 fi
-verdict "$work/all"
+verdict "$work/all" || exit
+# Where no kernel was to be had nothing was shown.
+[ "${#missed[@]}" -eq 0 ] || grep -q $'\tPASS\t' "$work/all"

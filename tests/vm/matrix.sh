@@ -162,7 +162,8 @@ kernel_row() {
 	done < <(root_scenarios)
 	doctor=$(sed -n 's/^=== doctor //p' "${tap:-/dev/null}" | tr -d '\r')
 	printf '| %s | %s | %s | %s | %s |\n' \
-		"$(sed -n 's/^=== release //p' "$tap" | tr -d '\r')" \
+		"$(sed -n 's/^=== release //p' "${tap:-/dev/null}" |
+			tr -d '\r')" \
 		"$(cat "$results/$kernel"/*/verdict | head -n 1 |
 			cut -d'|' -f8 | sed 's,^local$,./dev kernel,')" \
 		"$(awk '/"name": "move"/ { at = 1 }
