@@ -309,7 +309,7 @@ endif
 pmv_tests += $(pmv_fuzz_tests) $(pmv_stress_tests)
 endif
 if !SANITIZE
-pmv_tests += $(pmv_gates)
+pmv_tests += $(pmv_gates) %D%/vm/itself.sh
 endif
 endif
 

@@ -59,6 +59,7 @@ EXTRA_DIST += \
 	%D%/fetch.sh \
 	%D%/guest.sh \
 	%D%/init \
+	%D%/itself.sh \
 	%D%/kmod.sh \
 	%D%/kernels.head \
 	%D%/kernels.txt \
