@@ -156,6 +156,7 @@ static struct pagemv_open_opts as_opened(const struct pagemv *pv)
 	struct pagemv_open_opts o = {
 		.flags = pv->uffd < 0 ? PAGEMV_OPEN_NO_UFFD : 0,
 		.trusted = pv->caps.trusted,
+		.distrusted = pv->quirks,
 		.log = pv->log.fn,
 		.log_arg = pv->log.arg,
 	};

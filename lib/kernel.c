@@ -437,21 +437,23 @@ void pmv_kernel_prefer(struct pagemv *pv)
 
 /* ---- the rest ---- */
 
-static void read_release(struct pagemv *pv, uint32_t trusted)
+static void read_release(struct pagemv *pv, const struct pagemv_open_opts *opts)
 {
 	char *release = pv->caps.kernel_release;
 	uint32_t known;
 
+	pv->quirks = opts->distrusted;
 	if (pv->sys->uname(release, sizeof(pv->caps.kernel_release)) < 0)
 		return;
 	known = pmv_quirks_of(pmv_release_parse(release));
-	pv->quirks = known & ~trusted;
-	pv->caps.trusted = known & trusted;
-	if (pv->quirks)
+	pv->caps.trusted = known & opts->trusted;
+	known &= ~opts->trusted;
+	pv->quirks |= known;
+	if (known)
 		pmv_log(&pv->log, PAGEMV_LOG_WARNING,
 			"Linux %s has known faults in UFFDIO_MOVE "
 			"(quirks 0x%x): working around them",
-			release, pv->quirks);
+			release, known);
 }
 
 size_t pmv_kernel_huge_bytes(const struct pmv_sys *sys, size_t page_bytes)
@@ -517,7 +519,7 @@ int pmv_kernel_probe(struct pagemv *pv, const struct pagemv_open_opts *opts)
 {
 	int rc;
 
-	read_release(pv, opts->trusted);
+	read_release(pv, opts);
 	pv->huge_bytes = pmv_kernel_huge_bytes(pv->sys, pv->page_bytes);
 	rc = pmv_pages_open(pv);
 	if (rc == 0)

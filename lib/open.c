@@ -58,7 +58,8 @@ int pmv_open_opts(struct pagemv_open_opts *o,
 		return rc;
 	if (o->flags & ~PAGEMV_OPEN_FLAGS_ALL ||
 	    o->disabled & ~(uint32_t)MECHANISMS_ALL ||
-	    o->trusted & ~PAGEMV_QUIRKS_ALL || o->reserved)
+	    (o->trusted | o->distrusted) & ~PAGEMV_QUIRKS_ALL ||
+	    o->trusted & o->distrusted)
 		return -EINVAL;
 	return 0;
 }

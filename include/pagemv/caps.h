@@ -23,7 +23,7 @@ enum pagemv_uffd_how {
 /*
  * Known faults of kernel releases and what the library does about them
  * (pagemv(7), KNOWN-BAD KERNELS). A quirk that pagemv_open_opts.trusted
- * names is taken as absent.
+ * names is taken as absent, and one that its distrusted names as there.
  */
 #define PAGEMV_QUIRK_MISCOUNT    (1u << 0) /* 6.18-: moved pages not counted; repaired */
 #define PAGEMV_QUIRK_HUGE_MOVE   (1u << 1) /* whole huge pages must not be moved */

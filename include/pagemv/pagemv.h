@@ -65,7 +65,8 @@ struct pagemv_open_opts {
 	/* With PAGEMV_OPEN_COMPANION_FD; stays the caller's, who may close it.
 	 * This process must have opened it: the device serves no other. */
 	int32_t companion_fd;
-	uint32_t reserved;  /* 0 */
+	uint32_t distrusted; /* PAGEMV_QUIRK_* of faults to be taken as there,
+			     * whatever the release says */
 };
 
 /*
@@ -73,9 +74,9 @@ struct pagemv_open_opts {
  * and opens a userfaultfd where one is to be had. Works without one.
  *
  * out: receives the handle; untouched on error. opts: NULL for defaults.
- * Returns 0, or -EINVAL (out NULL, unknown flag, mechanism or quirk),
- * -E2BIG (opts is larger and not zero beyond what this version knows),
- * -ENOMEM, -EMFILE or -ENFILE (no descriptor left), -EIO (the kernel refused
+ * Returns 0, or -EINVAL (out NULL, unknown flag, mechanism or quirk, or one
+ * both trusted and distrusted), -E2BIG (opts is larger and not zero beyond what
+ * this version knows), -ENOMEM, -EMFILE or -ENFILE (no descriptor left), -EIO (the kernel refused
  * even plain mappings).
  *
  * Handles are independent of each other. Up to 4 descriptors are kept open,

@@ -194,6 +194,7 @@ Test(opening, bad_options_are_refused_and_out_is_untouched)
 		OPEN_OPTS(.flags = PAGEMV_OPEN_FLAGS_ALL + 1),
 		OPEN_OPTS(.disabled = PAGEMV_MECH_BIT(PAGEMV_MECH_COUNT)),
 		OPEN_OPTS(.trusted = PAGEMV_QUIRKS_ALL + 1),
+		OPEN_OPTS(.distrusted = PAGEMV_QUIRKS_ALL + 1),
 		{ .size = 0 },
 	};
 	struct pagemv *const marker = (struct pagemv *)(uintptr_t)0x1234;
@@ -359,6 +360,41 @@ Test(opening, a_quirk_that_the_caller_does_not_believe)
 	cr_expect_eq(trusting.quirks, caps.quirks & ~opts.trusted);
 	cr_expect_eq(trusting.trusted, opts.trusted);
 	pagemv_close(pv);
+}
+
+/* Whole huge pages are moved, and arrive split. */
+Test(opening, a_quirk_that_the_caller_fears)
+{
+	const struct pagemv_open_opts opts =
+		OPEN_OPTS(.distrusted = PAGEMV_QUIRK_HUGE_MOVE);
+	const struct pagemv_move_opts by_move = {
+		.size = sizeof(by_move), .mechanism = PAGEMV_MECH_MOVE
+	};
+	struct pagemv_result res;
+	struct pagemv_caps caps;
+	struct pagemv *pv;
+	size_t huge, pages;
+	char *src, *dst;
+
+	cr_assert_eq(pagemv_open(&pv, &opts), 0);
+	caps = caps_of(pv);
+	huge = caps.huge_page_bytes;
+	pages = huge / t_page();
+	cr_expect(caps.quirks & PAGEMV_QUIRK_HUGE_MOVE);
+	if (!caps.mech[PAGEMV_MECH_MOVE].available || pages == 0)
+		cr_skip("no huge pages, or not to be moved whole");
+	src = t_map_at(pages, huge, 0, true);
+	dst = t_map_at(pages, huge, 0, true);
+	t_register(pv, dst, pages);
+	t_fill_range(src, pages, 1);
+	if (t_huge_bytes(src, huge) != huge)
+		cr_skip("no huge page is to be had");
+	cr_expect_eq(pagemv_move(pv, dst, src, huge, &by_move, &res), 0);
+	cr_expect(res.kernel_calls >= 2 && t_huge_bytes(dst, huge) == 0);
+	cr_expect_null(t_check_range(dst, pages, 1));
+	pagemv_close(pv);
+	t_unmap(src, pages);
+	t_unmap(dst, pages);
 }
 
 /* --- refused by others --- */

@@ -526,6 +526,25 @@ Test(kernel, trusted_quirks_are_taken_as_absent)
 	cr_expect(caps.trusted == PAGEMV_QUIRK_SWAP);
 }
 
+Test(kernel, distrusted_quirks_are_taken_as_there)
+{
+	struct pagemv_open_opts opts = { .size = sizeof(opts),
+					 .trusted = PAGEMV_QUIRK_MISCOUNT,
+					 .distrusted = PAGEMV_QUIRK_HUGE_MOVE };
+	struct pagemv_caps caps;
+
+	fake_release("7.1.13");
+	caps = probe(&opts);
+	cr_expect(caps.quirks == PAGEMV_QUIRK_HUGE_MOVE);
+	cr_expect(caps.trusted == PAGEMV_QUIRK_MISCOUNT);
+	fake_release("6.18.0");
+	caps = probe(&opts);
+	cr_expect(caps.quirks == PAGEMV_QUIRK_HUGE_MOVE);
+	fake_refuse(FAKE_UNAME, -EFAULT);
+	caps = probe(&opts);
+	cr_expect(caps.quirks == PAGEMV_QUIRK_HUGE_MOVE && caps.trusted == 0);
+}
+
 Test(kernel, an_unknown_release_has_no_quirks)
 {
 	struct pagemv_caps caps;

@@ -92,7 +92,9 @@ Test(open, options_are_checked)
 	cr_expect(try_open(&o) == -EINVAL);
 	o = good, o.trusted = PAGEMV_QUIRKS_ALL + 1;
 	cr_expect(try_open(&o) == -EINVAL);
-	o = good, o.reserved = 1;
+	o = good, o.distrusted = PAGEMV_QUIRKS_ALL + 1;
+	cr_expect(try_open(&o) == -EINVAL);
+	o = good, o.trusted = o.distrusted = PAGEMV_QUIRK_SWAP;
 	cr_expect(try_open(&o) == -EINVAL);
 	o = good, o.size = 3;
 	cr_expect(try_open(&o) == -EINVAL);
