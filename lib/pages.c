@@ -12,6 +12,9 @@
  *   one it would leave markers at absent pages, at which UFFDIO_MOVE says
  *   EEXIST. It stops at a mapping that is not allowed with EPERM, having
  *   told the ones before it. fs/proc/task_mmu.c of 6.10; tried on 6.18
+ * ASSUME(scan-unregistered): PAGE_IS_WRITTEN says that a page is not protected,
+ *   and from 7.3 on that its mapping can be, besides: what was mapped over a
+ *   part of a tracked region has neither. Tried on 6.18 and 7.3
  */
 #include "pages.h"
 
@@ -141,6 +144,62 @@ struct pmv_run pmv_pages_run(const struct pagemv *pv, uintptr_t addr,
 
 /* ---- write protection ---- */
 
+/* ASSUME(scan-unregistered) */
+static bool is_open(const struct pmv_page_region *r)
+{
+	return r->categories & PMV_PAGE_IS_WRITTEN ||
+	       !(r->categories & PMV_PAGE_IS_WPALLOWED);
+}
+
+/* Adds a run. False: there is no more room. */
+static bool add_run(const struct pmv_page_region *r, struct pmv_listing *out,
+		    size_t n, size_t *count)
+{
+	if (*count && out[*count - 1].end == r->start) {
+		out[*count - 1].end = r->end;
+		return true;
+	}
+	if (*count == n)
+		return false;
+	out[(*count)++] = (struct pmv_listing){ r->start, r->end };
+	return true;
+}
+
+/* The scan tells what is protected, too: "written to, or not registered" cannot
+ * be asked for. */
+static ssize_t list_open_by_scan(const struct pagemv *pv, uintptr_t addr,
+				 size_t bytes, struct pmv_listing *out,
+				 size_t n, uintptr_t *next)
+{
+	struct pmv_page_region found[PMV_LIST_MAX];
+	struct pmv_pm_scan scan = {
+		.size = sizeof(scan),
+		.end = addr + bytes,
+		.vec = (uintptr_t)found,
+		.vec_len = PMV_LIST_MAX,
+		.category_anyof_mask = PMV_PAGE_IS_PRESENT |
+				       PMV_PAGE_IS_SWAPPED,
+		.return_mask = PMV_PAGE_IS_WRITTEN | PMV_PAGE_IS_WPALLOWED,
+	};
+	size_t count = 0;
+
+	for (*next = addr; *next < addr + bytes; *next = scan.walk_end) {
+		int got;
+
+		scan.start = *next;
+		got = pv->sys->ioctl(pv->pagemap_fd, PMV_PAGEMAP_SCAN, &scan);
+		if (got < 0)
+			return count ? (ssize_t)count : got;
+		for (int i = 0; i < got; i++) {
+			*next = found[i].start;
+			if (is_open(&found[i]) &&
+			    !add_run(&found[i], out, n, &count))
+				return (ssize_t)count;
+		}
+	}
+	return (ssize_t)count;
+}
+
 static ssize_t list_by_scan(const struct pagemv *pv, enum pmv_listed which,
 			    uintptr_t addr, size_t bytes,
 			    struct pmv_listing *out, size_t n, uintptr_t *next)
@@ -160,8 +219,10 @@ static ssize_t list_by_scan(const struct pagemv *pv, enum pmv_listed which,
 	size_t count = 0;
 	int rc;
 
-	if (which == PMV_LIST_PROTECTED)
+	if (which == PMV_LIST_PROTECTED) {
+		scan.category_mask |= PMV_PAGE_IS_WPALLOWED;
 		scan.category_inverted = PMV_PAGE_IS_WRITTEN;
+	}
 	if (which == PMV_LIST_PROTECT)
 		scan.flags = PMV_PM_SCAN_WP_MATCHING |
 			     PMV_PM_SCAN_CHECK_WPASYNC;
@@ -222,8 +283,15 @@ ssize_t pmv_pages_list(const struct pagemv *pv, enum pmv_listed which,
 		       size_t n, uintptr_t *next)
 {
 	pmv_assert(bytes > 0 && n > 0 && n <= PMV_LIST_MAX);
-	if (pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN))
-		return list_by_scan(pv, which, addr, bytes, out, n, next);
+	/* The scan says only of asynchronous protection where there may be any.
+	 */
+	if (pmv_has(pv, PAGEMV_HAS_PAGEMAP_SCAN) &&
+	    pmv_has(pv, PAGEMV_HAS_ASYNC_WP))
+		return which == PMV_LIST_OPEN
+			       ? list_open_by_scan(pv, addr, bytes, out, n,
+						   next)
+			       : list_by_scan(pv, which, addr, bytes, out, n,
+					      next);
 	if (!pmv_has(pv, PAGEMV_HAS_PAGEMAP) || which == PMV_LIST_PROTECT)
 		return -EOPNOTSUPP;
 	return list_by_pagemap(pv, which, addr, bytes, out, n, next);

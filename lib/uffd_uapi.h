@@ -77,6 +77,7 @@ struct pmv_pm_scan {
 #define PMV_PAGEMAP_SCAN	  _IOWR('f', 16, struct pmv_pm_scan)
 #define PMV_PM_SCAN_WP_MATCHING	  (1u << 0)
 #define PMV_PM_SCAN_CHECK_WPASYNC (1u << 1)
+#define PMV_PAGE_IS_WPALLOWED	  (1u << 0) /* registered for asynchronous protection */
 #define PMV_PAGE_IS_WRITTEN	  (1u << 1) /* not write-protected by userfaultfd */
 #define PMV_PAGE_IS_PRESENT	  (1u << 3)
 #define PMV_PAGE_IS_SWAPPED	  (1u << 4)
