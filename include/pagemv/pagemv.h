@@ -76,8 +76,8 @@ struct pagemv_open_opts {
  * out: receives the handle; untouched on error. opts: NULL for defaults.
  * Returns 0, or -EINVAL (out NULL, unknown flag, mechanism or quirk, or one
  * both trusted and distrusted), -E2BIG (opts is larger and not zero beyond what
- * this version knows), -ENOMEM, -EMFILE or -ENFILE (no descriptor left), -EIO (the kernel refused
- * even plain mappings).
+ * this version knows), -ENOMEM, -EMFILE or -ENFILE (no descriptor left), -EIO
+ * (the kernel refused even plain mappings).
  *
  * Handles are independent of each other. Up to 4 descriptors are kept open,
  * all close-on-exec: the userfaultfd, /proc/self/pagemap, /proc/self/maps,
