@@ -56,7 +56,7 @@ Test(huge, keeps_huge_pages_whole, .timeout = 30)
 		r = t_move(&c, heap, src, pages, 0, &res);
 		t_expect_done(&c, r, &res, t_pages(pages));
 		T_RIGHT(&c, t_check_range(heap, pages, 1), "dst");
-		T_RIGHT(&c, t_check_absent(src, pages), "src");
+		T_RIGHT(&c, check_gone(src, pages), "src");
 		if (t_case_never_copies(&c))
 			T_EXPECT(&c,
 				 t_huge_bytes(heap, t_pages(pages)) ==

@@ -16,6 +16,7 @@
 #include "pinned.h"
 #include "proc.h"
 #include "t.h"
+#include "thp.h"
 
 #define RINGS 2
 #define MOST  2048 /* bytes that a ring writes at once */
@@ -312,6 +313,7 @@ static void huge_policies(struct tap *tap, struct device *device)
 int main(void)
 {
 	uint64_t ns = t_env("PMV_SECONDS", 0) * 1000000000u;
+	struct thp_settings quiet = { .n = 0 };
 	static struct ring rings[RINGS];
 	struct device *devices[RINGS];
 	struct tap tap = { 0, 0 };
@@ -331,8 +333,11 @@ int main(void)
 	}
 	devices[0]->unpin(devices[0]);
 	pinned_policies(&tap, devices[0]);
+	/* It would put zeros where parts of huge pages have left. */
+	thp_set(&quiet, THP "khugepaged/scan_sleep_millisecs", "100000000");
 	part_of_huge(&tap, devices[0]);
 	huge_policies(&tap, devices[0]);
+	thp_give_back(&quiet);
 	pinned_storm(&tap, devices, RINGS, ns != 0 ? ns : 500000000u);
 	return tap_done(&tap);
 }
