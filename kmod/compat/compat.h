@@ -22,11 +22,8 @@
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #error "pagemv: tried on Linux 6.1 to 6.12, not on newer ones"
 #endif
-#ifndef CONFIG_64BIT
-#error "pagemv: needs a 64-bit kernel"
-#endif
-#ifdef CONFIG_HIGHPTE
-#error "pagemv: page tables in high memory are not handled"
+#ifndef CONFIG_X86_64
+#error "pagemv: tried on x86-64 alone"
 #endif
 
 /*
