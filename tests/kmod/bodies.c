@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vm/scenarios/lab.h"
@@ -211,6 +212,17 @@ int kmod_main(const struct kmod_test *tests, size_t count)
 
 	kmod_run(&tap, tests, count);
 	return tap_done(&tap);
+}
+
+bool kmod_into_cgroup(const char *name)
+{
+	char path[80];
+
+	t_write_file(KMOD_CGROUPS "/cgroup.subtree_control", "+memory");
+	snprintf(path, sizeof(path), KMOD_CGROUPS "/%s", name);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), KMOD_CGROUPS "/%s/cgroup.procs", name);
+	return t_write_file(path, "0");
 }
 
 /* ---- what the kernel says ---- */

@@ -114,6 +114,11 @@ void kmod_run(struct tap *tap, const struct kmod_test *tests, size_t count);
 /* A whole program of them. */
 int kmod_main(const struct kmod_test *tests, size_t count);
 
+/* Into a memory cgroup, below KMOD_CGROUPS, which is made if there is none;
+ * false where there are no such cgroups. */
+#define KMOD_CGROUPS "/sys/fs/cgroup"
+bool kmod_into_cgroup(const char *name);
+
 /* ---- what the kernel says ---- */
 
 /* Bits of /proc/self/pagemap. */

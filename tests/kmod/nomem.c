@@ -11,13 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kmod.h"
 
 #define PAGES  8
-#define CGROUP "/sys/fs/cgroup/nomem"
+#define CGROUP "nomem"
 
 /* What tables of the upper levels span; KMOD_HUGE is that of the lowest. */
 #define MIDDLE ((size_t)1 << 30)
@@ -28,12 +27,11 @@ static int limit = -1;
 /* False where there are no such cgroups. */
 static bool into_cgroup(void)
 {
-	t_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
-	mkdir(CGROUP, 0755);
-	limit = open(CGROUP "/memory.max", O_WRONLY | O_CLOEXEC);
-	return limit >= 0 &&
-	       t_write_file("/proc/self/oom_score_adj", "-1000") &&
-	       t_write_file(CGROUP "/cgroup.procs", "0");
+	if (!kmod_into_cgroup(CGROUP))
+		return false;
+	limit = open(KMOD_CGROUPS "/" CGROUP "/memory.max",
+		     O_WRONLY | O_CLOEXEC);
+	return limit >= 0 && t_write_file("/proc/self/oom_score_adj", "-1000");
 }
 
 /* Between the two nothing may be touched that is not there yet. */

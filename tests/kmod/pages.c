@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kmod.h"
@@ -307,21 +306,11 @@ static const char *resident_set(void)
 	return NULL;
 }
 
-#define CGROUPS "/sys/fs/cgroup"
-
-static bool into_cgroup(const char *name)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), CGROUPS "%s/cgroup.procs", name);
-	return t_write_file(path, "0");
-}
-
 static uint64_t charged(const char *name)
 {
 	char path[80];
 
-	snprintf(path, sizeof(path), CGROUPS "%s/memory.stat", name);
+	snprintf(path, sizeof(path), KMOD_CGROUPS "/%s/memory.stat", name);
 	return counter_in(path, "anon") / t_page();
 }
 
@@ -331,27 +320,24 @@ static const char *cgroup_charges(void)
 	char *src, *dst = kmod_map_dst(512);
 	uint64_t before;
 
-	t_write_file(CGROUPS "/cgroup.subtree_control", "+memory");
-	mkdir(CGROUPS "/a", 0755);
-	mkdir(CGROUPS "/b", 0755);
-	if (!into_cgroup("/a"))
+	if (!kmod_into_cgroup("a"))
 		return skip("no memory cgroups");
 	src = kmod_map_src(512, 1);
-	if (!into_cgroup("/b"))
+	if (!kmod_into_cgroup("b"))
 		t_die("changing the cgroup");
-	before = charged("/a");
+	before = charged("a");
 	MUST(before >= 512, "%" PRIu64 " pages charged to begin with", before);
 	RIGHT("move", moves(dst, src, 512, 1));
 	/* memory.stat is brought up to date every two seconds. */
 	t_sleep_ms(2500);
-	MUST(charged("/a") + 64 >= before && charged("/a") <= before + 64,
-	     "a: %" PRIu64 " pages, were %" PRIu64, charged("/a"), before);
-	MUST(charged("/b") < 256, "b: %" PRIu64 " pages", charged("/b"));
+	MUST(charged("a") + 64 >= before && charged("a") <= before + 64,
+	     "a: %" PRIu64 " pages, were %" PRIu64, charged("a"), before);
+	MUST(charged("b") < 256, "b: %" PRIu64 " pages", charged("b"));
 	munmap(dst, t_pages(512));
 	t_sleep_ms(2500);
-	MUST(charged("/a") < 128, "a: %" PRIu64 " pages after unmapping",
-	     charged("/a"));
-	into_cgroup("");
+	MUST(charged("a") < 128, "a: %" PRIu64 " pages after unmapping",
+	     charged("a"));
+	kmod_into_cgroup("");
 	return NULL;
 }
 

@@ -26,6 +26,7 @@
 #define MOVERS	   2
 #define DISTURBERS 3
 #define UNIT	   (KMOD_HUGE / t_page())
+#define AGED	   KMOD_CGROUPS "/aged"
 
 struct storm {
 	char *area[AREAS];
@@ -247,6 +248,29 @@ static void page_out(struct storm *s, struct t_random *random)
 				       MADV_WILLNEED };
 
 	advise(s, random, advices[t_random_below(random, 4)]);
+}
+
+/* The kernel looks at pages that were in use lately, to see which still are. */
+static void age(struct storm *s, struct t_random *random)
+{
+	(void)s;
+	(void)random;
+	t_write_file(AGED "/memory.reclaim", "256K");
+}
+
+/* Pages go through a mapping that is there for nothing else, and is left. */
+static void pass_through(struct storm *s, struct t_random *random)
+{
+	size_t pages, i;
+	char *from = some(s, random, &pages), *by = kmod_map_dst(pages);
+	int64_t moved;
+
+	kmod_remap(by, from, pages, KMOD_HOLES, &moved);
+	for (i = 0; i < pages; i++)
+		while (t_present(by + t_pages(i)))
+			kmod_remap(pick(s, random).a, by + t_pages(i), 1, 0,
+				   &moved);
+	t_unmap(by, pages);
 }
 
 /* Mappings are cut to pieces and become one again. */
@@ -590,6 +614,36 @@ static const char *swapped_and_forked(void)
 			    : skip("no swap");
 }
 
+/*
+ * Of all walks of the reverse mapping that the kernel does by itself one has no
+ * lock of the page: that which asks whether an active page is in use. Where
+ * pages have generations (6.12) it is not done.
+ */
+static const char *looked_at(void)
+{
+	const char *generations = "/sys/kernel/mm/lru_gen/enabled", *what;
+	char was[16];
+	bool had = t_read_file(generations, was, sizeof(was));
+	uint64_t n;
+
+	if (!t_has_swap() || !kmod_into_cgroup("aged") ||
+	    access(AGED "/memory.reclaim", W_OK) != 0)
+		return skip("no swap, or no memory cgroups to reclaim from");
+	if (had)
+		t_write_file(generations, "0");
+	n = counter_in(AGED "/memory.stat", "pgrefill");
+	what = storm((struct storm){ .stores = true,
+				     .disturb = { age, age, pass_through } });
+	n = counter_in(AGED "/memory.stat", "pgrefill") - n;
+	if (had)
+		t_write_file(generations, was);
+	if (what != NULL)
+		return what;
+	tap_say(stdout, "%d active pages were looked at", (int)n);
+	MUST(n > 0, "no active page was looked at");
+	return NULL;
+}
+
 static const char *pinned(void)
 {
 	return storm(
@@ -684,6 +738,7 @@ int main(void)
 		{ "storm: migration and compaction", migrated },
 		{ "storm: swap", swapped },
 		{ "storm: swap and fork", swapped_and_forked },
+		{ "storm: active pages looked at", looked_at },
 		{ "storm: pinned, written to by a device", pinned },
 		{ "storm: mremap", remapped },
 		{ "storm: munmap, mmap, MADV_DONTNEED, MADV_FREE", unmapped },
