@@ -187,10 +187,9 @@ static inline struct gc_object *gc_small_forward(const struct small *s,
 static inline struct gc_object *gc_forward(const struct gc *gc,
 					   struct gc_object *o)
 {
-	if (!o)
-		return NULL;
-	return gc_in(&gc->small.space, o) ? gc_small_forward(&gc->small, o)
-					  : gc_large_forward(&gc->large, o);
+	if (gc_in(&gc->small.space, o))
+		return gc_small_forward(&gc->small, o);
+	return o ? gc_large_forward(&gc->large, o) : NULL;
 }
 
 #endif /* GC_INTERNAL_H */

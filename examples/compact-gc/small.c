@@ -50,20 +50,21 @@ void gc_small_clear(struct small *s)
 /* ---- counting ---- */
 
 /*
- * Bits are counted for each reference, by an instruction where there is one:
- * not all x86-64 have it. So what counts is compiled twice.
+ * Bits are counted for each reference, by instructions where there are such:
+ * not all x86-64 have them. So what counts is compiled twice.
  */
 #ifdef __x86_64__
-#define WITH_POPCNT __attribute__((target("popcnt"), flatten))
+#define FAST_BITS __attribute__((target("popcnt,bmi,bmi2"), flatten))
 
-static bool has_popcnt(void)
+static bool has_fast_bits(void)
 {
-	return __builtin_cpu_supports("popcnt");
+	return __builtin_cpu_supports("popcnt") &&
+	       __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 }
 #else
-#define WITH_POPCNT
+#define FAST_BITS
 
-static bool has_popcnt(void)
+static bool has_fast_bits(void)
 {
 	return false;
 }
@@ -86,14 +87,14 @@ static size_t plan(struct small *s)
 	return n;
 }
 
-static WITH_POPCNT size_t plan_popcnt(struct small *s)
+static FAST_BITS size_t plan_fast(struct small *s)
 {
 	return plan(s);
 }
 
 void gc_small_plan(struct small *s)
 {
-	s->live_granules = has_popcnt() ? plan_popcnt(s) : plan(s);
+	s->live_granules = has_fast_bits() ? plan_fast(s) : plan(s);
 	s->space.to_bytes =
 		(s->live_granules * GRANULE + PAGE - 1) / PAGE * PAGE;
 	memset(s->forwarded, 0, s->space.to_bytes / PAGE);
@@ -139,33 +140,15 @@ static size_t start_before(const struct small *s, size_t g)
 	return w * 64 + 63 - (size_t)__builtin_clzll(bits);
 }
 
-/* Where the next object begins, from granule g on; there is one. */
-static size_t start_behind(const struct small *s, size_t g)
+/* The first granule that lives, from g on; there is one. */
+static size_t live_from(const struct small *s, size_t g)
 {
 	size_t w = g / 64;
-	uint64_t bits = s->start[w] & ~(uint64_t)0 << g % 64;
+	uint64_t bits = s->live[w] & ~(uint64_t)0 << g % 64;
 
 	while (!bits)
-		bits = s->start[++w];
+		bits = s->live[++w];
 	return w * 64 + (size_t)__builtin_ctzll(bits);
-}
-
-/* ---- a page of to-space ---- */
-
-/* Part of an object, in granules of from-space. */
-struct part {
-	size_t object;
-	size_t first, n;
-};
-
-static const struct gc_object *object_at(const struct small *s, size_t g)
-{
-	return (const struct gc_object *)(s->space.from + g * GRANULE);
-}
-
-static size_t end_of(const struct small *s, size_t object)
-{
-	return object + object_at(s, object)->size;
 }
 
 /* How many granules live from g on without a gap, at most max. */
@@ -185,58 +168,77 @@ static size_t live_run(const struct small *s, size_t g, size_t max)
 	return n < max ? n : max;
 }
 
-/* The references in a part, of which the copy is at `at`. */
-static void forward_part(const struct gc *gc, const struct part *p, char *at)
+/* ---- references ---- */
+
+/* How many of them lie in the first n granules of an object. */
+static size_t refs_in(const struct gc_object *o, size_t n)
 {
-	const struct gc_object *o = object_at(&gc->small, p->object);
-	size_t skip = (p->first - p->object) * GRANULE;
-	size_t words = skip / sizeof(o->ref[0]);
-	size_t end = words + p->n * (GRANULE / sizeof(o->ref[0])) - 1;
-	size_t i = words ? words - 1 : 0;
+	size_t room = (n * GRANULE - sizeof(*o)) / sizeof(o->ref[0]);
 
-	for (; i < end && i < o->refs; i++) {
-		struct gc_object **ref =
-			(struct gc_object **)(at + sizeof(*o) +
-					      i * sizeof(o->ref[0]) - skip);
-
-		*ref = gc_forward(gc, *ref);
-	}
+	return o->refs < room ? o->refs : room;
 }
 
-/* All of them. */
-static void forward_whole(const struct gc *gc, struct gc_object *o)
+/* s is gc->small, or a copy of it. */
+static inline void forward(const struct gc *gc, const struct small *s,
+			   struct gc_object **ref, size_t n)
 {
-	for (uint32_t i = 0; i < o->refs; i++)
-		o->ref[i] = gc_forward(gc, o->ref[i]);
+	for (struct gc_object **end = ref + n; ref < end; ref++)
+		if (gc_in(&s->space, *ref))
+			*ref = gc_small_forward(s, *ref);
+		else if (*ref)
+			*ref = gc_large_forward(&gc->large, *ref);
 }
 
-/* Those of n granules from first on, all of which live, the first of object;
- * the copies are at `at`. Returns the last object. */
-static size_t forward_run(const struct gc *gc, size_t object, size_t first,
-			  size_t n, char *at)
+/* In the n granules from first on, all of which live, and of which the copies
+ * are at `at`: those of objects that begin there. These are found by their
+ * bits, not by their sizes: no object waits for the one before it. */
+static void forward_starts(const struct gc *gc, size_t first, size_t n,
+			   char *at)
 {
-	const struct small *s = &gc->small;
-	size_t end = first + n, next;
+	/* A copy can be kept in registers: nothing that is stored changes it.
+	 */
+	const struct small s = gc->small;
+	size_t end = first + n;
 
-	for (;; object = next) {
-		char *copy = at + (object - first) * GRANULE;
-		size_t from = object > first ? object : first;
+	for (size_t w = first / 64; w * 64 < end; w++) {
+		uint64_t starts = s.start[w];
 
-		next = object < first
-			       ? end_of(s, object)
-			       : object + ((struct gc_object *)copy)->size;
-		if (object >= first && next <= end) {
-			forward_whole(gc, (struct gc_object *)copy);
-		} else {
-			struct part p = { object, from,
-					  (next < end ? next : end) - from };
+		if (w == first / 64)
+			starts &= ~(uint64_t)0 << first % 64;
+		if (w == end / 64)
+			starts &= ~(~(uint64_t)0 << end % 64);
+		for (; starts; starts &= starts - 1) {
+			size_t g = w * 64 + (size_t)__builtin_ctzll(starts);
+			struct gc_object *o =
+				(void *)(at + (g - first) * GRANULE);
 
-			forward_part(gc, &p, at + (from - first) * GRANULE);
+			forward(gc, &s, o->ref, refs_in(o, end - g));
 		}
-		if (next >= end)
-			return object;
 	}
 }
+
+/* Those of an object that begins before them. */
+static void forward_rest(const struct gc *gc, size_t object, size_t first,
+			 size_t n, char *at)
+{
+	const struct gc_object *o =
+		(const void *)(gc->small.space.from + object * GRANULE);
+	size_t before = refs_in(o, first - object);
+
+	forward(gc, &gc->small, (struct gc_object **)at,
+		refs_in(o, first + n - object) - before);
+}
+
+/* All of them; the first granule is one of object's. */
+static void forward_run(const struct gc *gc, size_t object, size_t first,
+			size_t n, char *at)
+{
+	if (object < first)
+		forward_rest(gc, object, first, n, at);
+	forward_starts(gc, first, n, at);
+}
+
+/* ---- a page of to-space ---- */
 
 /* Whether a page of from-space is the page of to-space as it is: all of it
  * lives, and no object crosses its ends. */
@@ -286,12 +288,13 @@ static int produce(struct gc *gc, struct pagemv_produce *page)
 		size_t n = live_run(s, first, end - to);
 
 		memcpy(at, s->space.from + first * GRANULE, n * GRANULE);
-		object = forward_run(gc, object, first, n, at);
+		forward_run(gc, object, first, n, at);
 		at += n * GRANULE;
 		to += n;
-		first += n;
-		if (to < s->live_granules && first == end_of(s, object))
-			first = object = start_behind(s, first);
+		if (to < s->live_granules) {
+			first = live_from(s, first + n);
+			object = start_before(s, first);
+		}
 	}
 	memset(at, 0, (size_t)((char *)page->scratch + PAGE - at));
 	/* The header of an object that goes on is read once more. */
@@ -300,15 +303,14 @@ static int produce(struct gc *gc, struct pagemv_produce *page)
 	return 0;
 }
 
-static WITH_POPCNT int produce_popcnt(struct gc *gc,
-				      struct pagemv_produce *page)
+static FAST_BITS int produce_fast(struct gc *gc, struct pagemv_produce *page)
 {
 	return produce(gc, page);
 }
 
 int gc_small_produce(void *gc, struct pagemv_produce *page)
 {
-	return has_popcnt() ? produce_popcnt(gc, page) : produce(gc, page);
+	return has_fast_bits() ? produce_fast(gc, page) : produce(gc, page);
 }
 
 /* ---- begin and end ---- */
