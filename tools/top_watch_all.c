@@ -69,22 +69,31 @@ static void show_screen(const struct top_list *list,
 	free(text);
 }
 
-static int show(const struct top_list *list, const struct top_options *options,
-		bool first)
+/* One list below the other; that there is none is news once. */
+static int show_lines(const struct top_list *list)
 {
-	if (options->json)
-		return top_json_list(list, options->once, stdout);
-	if (top_screen_is_on()) {
-		show_screen(list, options);
+	static enum { NOTHING, NONE, TABLE } shown;
+
+	if (!list->count && shown == NONE)
 		return 0;
-	}
-	if (!first)
+	if (shown != NOTHING)
 		putchar('\n');
 	if (list->count)
 		print_table(list, stdout);
 	else
 		print_none(list, stdout);
+	shown = list->count ? TABLE : NONE;
 	return fflush(stdout);
+}
+
+static int show(const struct top_list *list, const struct top_options *options)
+{
+	if (options->json)
+		return top_json_list(list, options->once, stdout);
+	if (!top_screen_is_on())
+		return show_lines(list);
+	show_screen(list, options);
+	return 0;
 }
 
 static int fail(const char *what)
@@ -103,13 +112,13 @@ int top_watch_all(const struct top_options *options)
 
 	if (!options->once && !options->json)
 		top_screen_begin();
-	for (bool first = true;; first = false) {
+	for (;;) {
 		rc = event == TOP_TIME ? top_list_update(&list) : 0;
 		if (rc) {
 			top_list_free(&list);
 			return fail(strerror(-rc));
 		}
-		if (show(&list, options, first)) {
+		if (show(&list, options)) {
 			top_list_free(&list);
 			return fail("standard output cannot be written to");
 		}

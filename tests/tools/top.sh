@@ -191,6 +191,22 @@ streams_list() {
 	stop_watching $? stream.list
 }
 
+may_unshare() {
+	[ "$(id -u)" -eq 0 ] && unshare --fork --pid --mount-proc true
+}
+
+# Where there is no process to be seen but these.
+tells_none_once() {
+	# shellcheck disable=SC2016 # for that sh
+	(become unshare --fork --pid --mount-proc sh -c '
+		"$1" top --interval=0.1 >none &
+		until grep -q "pagemv run" none; do sleep 0.05; done
+		sleep 1' sh "$pagemv") && [ "$(wc -l <none)" -eq 1 ] || {
+		cat none
+		return 1
+	}
+}
+
 # A forked child's figures are its own from the fork on; what it has of the
 # parent's is blocks.
 follows_fork() {
@@ -421,6 +437,11 @@ passes "a list as JSON" lists_json
 passes "a line for each interval" shows_intervals
 passes "a JSON object for each interval" streams_json
 passes "a list for each interval" streams_list
+if may_unshare 2>/dev/null; then
+	passes "that there is none is told once" tells_none_once
+else
+	skip "that there is none is told once" "no namespaces"
+fi
 passes "a forked child has figures of its own" follows_fork
 passes "so has one that no handler has seen" sees_raw_fork
 passes "a child of vfork() is not listed" lists_no_vfork
