@@ -69,23 +69,34 @@ static void count(struct pmv_stats_page *page, const char *name, uint64_t n)
 	t_die("no counter %s", name);
 }
 
-/* Until the test kills it, or its parent ends. */
-_Noreturn static void be_child(struct pmv_stats_page *page)
+/* Until the test kills it, or its parent ends. ready is closed when its page is
+ * its own. */
+_Noreturn static void be_child(struct pmv_stats_page *page, int ready)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pmv_stats_page_child(page);
+	close(ready);
 	for (;;)
 		pause();
 }
 
 static void become_parent(struct pmv_stats_page *page, bool raw)
 {
-	pid_t pid = raw ? (pid_t)syscall(SYS_fork) : fork();
+	int ready[2];
+	char none;
+	pid_t pid;
 
+	if (pipe(ready))
+		t_die("pipe: %s", strerror(errno));
+	pid = raw ? (pid_t)syscall(SYS_fork) : fork();
 	if (pid < 0)
 		t_die("fork: %s", strerror(errno));
 	if (!pid)
-		be_child(raw ? NULL : page);
+		be_child(raw ? NULL : page, ready[1]);
+	close(ready[1]);
+	if (read(ready[0], &none, 1))
+		t_die("the child is not ready");
+	close(ready[0]);
 	printf("child %d\n", (int)pid);
 }
 
