@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "forks.h"
 #include "kernel.h"
+#include "rcu.h"
 
 #define DECAY_MS_DEFAULT 1000
 /* 24 days: differences of a clock of 32 bits. */
@@ -198,6 +199,14 @@ static void heap_free(struct pagemv_heap *h)
 	h->sys->munmap((uintptr_t)h, pmv_round_up(sizeof(*h), h->page_bytes));
 }
 
+/* Has liburcu know the calling thread, and take memory for some others: when it
+ * gets none later, it ends the process. */
+static void make_known(struct pagemv_heap *h)
+{
+	pmv_rcu_read_lock();
+	pmv_rcu_read_unlock(&h->table);
+}
+
 static int create(struct pagemv *pv, const struct pagemv_heap_opts *opts,
 		  struct pagemv_heap **out)
 {
@@ -220,6 +229,7 @@ static int create(struct pagemv *pv, const struct pagemv_heap_opts *opts,
 	h->how = pv && !o.open ? as_opened(pv) : how;
 	h->how.size = sizeof(h->how);
 	atomic_init(&h->pv, pv);
+	make_known(h);
 	pmv_forks_reserve();
 	if (!(h->how.flags & PAGEMV_OPEN_NO_ATFORK))
 		pmv_forks_survive();

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,22 @@ static void hardly_any(void)
 	t_fill(p, MIB, 1);
 	p = realloc(p, MIB + MIB / 2);
 	t_check(p && t_filled(p, MIB, 1));
+	free(p);
+}
+
+/* What is reserved is more than is allowed from here on. */
+static void none_any_more(void)
+{
+	char *p = malloc(MIB), *q = malloc(MIB);
+
+	t_check(t_served(p) && t_served(q));
+	t_fill(p, MIB, 1);
+	limit(RLIMIT_AS, mapped_bytes() / 2);
+	free(q);
+	t_check(malloc_usable_size(p) >= MIB);
+	p = realloc(p, 3 * MIB);
+	t_check(p && t_filled(p, MIB, 1));
+	t_check(!malloc((size_t)1 << 40) && errno == ENOMEM);
 	free(p);
 }
 
@@ -265,6 +282,7 @@ static void nobody(void)
 static const struct shim_case cases[] = {
 	{ .name = "little address space", .run = little_address_space },
 	{ .name = "hardly any", .run = hardly_any },
+	{ .name = "none any more", .run = none_any_more },
 	{ .name = "little data", .run = little_data },
 	{ .name = "no descriptor left",
 	  .run = no_descriptor_left,
