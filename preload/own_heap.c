@@ -9,6 +9,7 @@
 #include <pagemv/pagemv.h>
 
 #include "conf.h"
+#include "shim.h"
 #include "stats_page.h"
 
 #define INITIAL_EXEC __attribute__((tls_model("initial-exec")))
@@ -117,7 +118,7 @@ static void make_page(void)
 }
 
 /* It opens a handle when the first block moves: most processes end before. */
-static int create(struct pagemv_heap **out)
+static int create(enum pagemv_heap_policy policy, struct pagemv_heap **out)
 {
 	const struct pagemv_open_opts how = {
 		.size = sizeof(how),
@@ -131,8 +132,8 @@ static int create(struct pagemv_heap **out)
 			 (conf->background ? PAGEMV_HEAP_BACKGROUND : 0) |
 			 (conf->tight ? PAGEMV_HEAP_TIGHT : 0),
 		.huge = conf->huge,
-		.policy = conf->policy,
-		.node = conf->node,
+		.policy = policy,
+		.node = policy == PAGEMV_HEAP_NODE ? conf->node : 0,
 		.placement = conf->placement,
 		/* 0 is for what is usual there: as good as none. */
 		.decay_ms = conf->decay_ms ? conf->decay_ms : 1,
@@ -176,9 +177,17 @@ static void after_fork_child(void)
 static struct pagemv_heap *make(void)
 {
 	struct pagemv_heap *heap;
+	int rc;
 
 	make_page();
-	if (create(&heap) < 0)
+	rc = create(conf->policy, &heap);
+	/* Which nodes there are is not known before. */
+	if (rc == -EINVAL && conf->policy == PAGEMV_HEAP_NODE) {
+		pmv_say("%s: node: not \"%u\", no memory there",
+			PMV_CONF_VARIABLE, conf->node);
+		rc = create(PAGEMV_HEAP_LOCAL, &heap);
+	}
+	if (rc < 0)
 		return NULL;
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 	return heap;
