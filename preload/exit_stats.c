@@ -11,6 +11,7 @@
 #include <pagemv/heap.h>
 
 #include "serve.h"
+#include "shim.h"
 
 /* The name with the process ID in place of each %p. False: too long. */
 static bool file_name(const char *pattern, char *out, size_t bytes)
@@ -83,12 +84,16 @@ void pmv_exit_stats(const struct pmv_conf *conf)
 		put(STDERR_FILENO, line, (size_t)n);
 		return;
 	}
-	if (!file_name(conf->stats_file, name, sizeof(name)))
+	if (!file_name(conf->stats_file, name, sizeof(name))) {
+		pmv_say("stats: %s: too long", conf->stats_file);
 		return;
+	}
 	fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
 		  0666);
-	if (fd < 0)
+	if (fd < 0) {
+		pmv_say("stats: %s: %s", name, strerror(errno));
 		return;
+	}
 	put(fd, line, (size_t)n);
 	close(fd);
 }
