@@ -174,12 +174,13 @@ static struct pmv_step move_sparse(struct pagemv *pv, enum pagemv_mechanism by,
 
 /* Whether UFFDIO_MOVE would not come back: it is to take a part of a huge page
  * that is held. */
-static bool is_held(const struct pagemv *pv, const struct pmv_transfer *t)
+static bool is_held(const struct pagemv *pv, enum pagemv_mechanism by,
+		    const struct pmv_transfer *t)
 {
 	bool parts = (t->src ^ t->dst) & (pv->huge_bytes - 1);
 	size_t bytes;
 
-	if (!pv->huge_bytes || at_once_by(pv, t->bytes) != PAGEMV_MECH_MOVE)
+	if (!pv->huge_bytes || by != PAGEMV_MECH_MOVE)
 		return false;
 	for (size_t off = 0; off < t->bytes; off += bytes) {
 		bytes = pmv_min(pmv_pages_huge_left(pv, t->src + off),
@@ -192,13 +193,14 @@ static bool is_held(const struct pagemv *pv, const struct pmv_transfer *t)
 }
 
 /*
- * All of it in one go, holes and all. What makes holes difficult elsewhere is
- * that a page at dst may be somebody else's: here dst is ours alone, and what
- * is in it without having come is of no use. Returns how far it came.
+ * All of it in one go, holes and all; by: of at_once_by(). What makes holes
+ * difficult elsewhere is that a page at dst may be somebody else's: here dst is
+ * ours alone, and what is in it without having come is of no use. Returns how
+ * far it came.
  */
-static size_t move_at_once(struct pagemv *pv, const struct pmv_transfer *t)
+static size_t move_at_once(struct pagemv *pv, enum pagemv_mechanism by,
+			   const struct pmv_transfer *t)
 {
-	enum pagemv_mechanism by = at_once_by(pv, t->bytes);
 	struct pagemv_result *res = t->res;
 	size_t off = 0;
 
@@ -248,15 +250,16 @@ static int move_pinned(struct pagemv *pv, const struct pmv_transfer *t,
 static int move_all(struct pagemv *pv, const struct pmv_transfer *t,
 		    size_t *off, uint32_t *reason)
 {
+	enum pagemv_mechanism by = at_once_by(pv, t->bytes);
 	uint32_t flags = 0;
 	int rc;
 
-	if (is_held(pv, t))
+	if (is_held(pv, by, t))
 		return move_pinned(pv, t, PAGEMV_MECH_REMAP, off, reason);
 	if (!t->foreign && (!pmv_can_move(pv) || is_shared(pv, t)))
 		flags = PAGEMV_MOVE_MAY_REMAP;
 	else
-		*off = move_at_once(pv, t);
+		*off = move_at_once(pv, by, t);
 	if (*off == t->bytes)
 		return 0;
 	rc = move_on(pv, t, PAGEMV_MECH_AUTO, flags, PAGEMV_BUSY_STAY, off,
@@ -303,12 +306,14 @@ bool pmv_shift(struct pagemv_heap *heap, uintptr_t dst, uintptr_t src,
 	       size_t bytes)
 {
 	struct pagemv *pv = pmv_heap_open_handle(heap);
+	enum pagemv_mechanism by = pv ? at_once_by(pv, bytes)
+				      : PAGEMV_MECH_AUTO;
 	struct pagemv_result res = { 0 };
 	const struct pmv_transfer t = {
 		.dst = dst, .src = src, .bytes = bytes, .res = &res
 	};
 
-	return pv && !is_held(pv, &t) && move_at_once(pv, &t) == bytes;
+	return pv && !is_held(pv, by, &t) && move_at_once(pv, by, &t) == bytes;
 }
 
 bool pmv_can_shift(struct pagemv_heap *heap, size_t bytes)
