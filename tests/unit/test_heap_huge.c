@@ -30,6 +30,14 @@ static char *block(struct heap_scene *s, size_t bytes)
 	return at;
 }
 
+/* For what counts calls: where the kernel makes neighbours of what is touched
+ * (7.3), a block's end has some that are not to be made any more. */
+static void need_no_neighbours(const char *at, size_t bytes)
+{
+	if (t_present(at + bytes))
+		cr_skip("the kernel has made more pages than were touched");
+}
+
 static bool is_advised(struct heap_scene *s, const void *at)
 {
 	return heap_slot(s->heap, at)->advised;
@@ -132,6 +140,7 @@ Test(heap_huge, auto_waits_until_a_block_is_dense)
 	pages_cost(S, cheap);
 	cr_assert(pagemv_heap_alloc(s.heap, BYTES, 0, &sparse) == 0);
 	dense = block(&s, BYTES);
+	need_no_neighbours(dense, BYTES);
 	cr_expect(!is_advised(&s, dense));
 	cr_assert(pagemv_heap_realloc(s.heap, sparse, 4 * BYTES, 0, &sparse,
 				      NULL) == 0);
@@ -180,7 +189,9 @@ Test(heap_huge, one_that_was_cold_is_the_last_for_a_while)
 	if (!can(&s))
 		cr_skip("no huge pages, or not here");
 	pages_cost(S, dear * 1000);
-	at = grow(&s, block(&s, BYTES), BYTES, 4 * BYTES);
+	at = block(&s, BYTES);
+	need_no_neighbours(at, BYTES);
+	at = grow(&s, at, BYTES, 4 * BYTES);
 	cr_expect(huge_made() == 1);
 	cr_expect(!is_advised(&s, at));
 	at = grow(&s, at, 4 * BYTES, 8 * BYTES);
