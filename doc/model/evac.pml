@@ -56,6 +56,8 @@ byte gate = IDLE;
 byte working; /* in pmv_evac_work() */
 byte users;   /* of the region: faults */
 byte prefix, done, taken;
+bool gone[FROM]; /* in use, or empty: taken as an island */
+byte island = FROM;
 
 /* The kernel's side. */
 bool mapped[TO];
@@ -115,14 +117,63 @@ inline advance(p, q)
 }
 
 /* Takes a page of from-space, or none: s is FROM then. */
-inline take(s)
+inline take(s, p, q)
 {
-	atomic {
+	p = taken;
+	q = done;
+	s = p;
+	do
+	:: s < q && gone[s] -> s++ /* passed over */
+	:: else -> break
+	od;
+	atomic { /* the CAS */
 		if
-		:: taken < done -> s = taken; taken++
+		:: s < q && taken == p -> taken = s + 1
 		:: else -> s = FROM
 		fi
 	}
+	p = 0;
+	q = 0
+}
+
+/* A page that pages need which are there, or will be with page i: page i of
+ * from-space with the one before, the next one with the one behind. */
+inline found(i, s)
+{
+	if
+	:: i > 0 && produced[now + i - 1] != 0 -> s = i
+	:: i + 1 < TO && produced[now + (i + 1) % TO] != 0 -> s = i + 1
+	:: else -> s = FROM
+	fi;
+	if
+	:: s < FROM ->
+		atomic { /* the exchange */
+			if
+			:: gone[s] -> s = FROM
+			:: else -> gone[s] = true
+			fi
+		}
+	:: else
+	fi;
+	if
+	:: s < FROM ->
+		atomic { /* there is room for one: the other is given back */
+			if
+			:: island == FROM -> island = s; s = FROM
+			:: else
+			fi
+		}
+	:: else
+	fi;
+	if
+	:: s < FROM -> use(s)
+	:: else
+	fi
+}
+
+inline take_island(s)
+{
+	atomic { s = island; island = FROM }
 }
 
 /* What was taken is written to, or given back. */
@@ -150,7 +201,7 @@ inline give_back(i, state)
 	}
 }
 
-inline fill(i, s, p, q)
+inline fill(i, s, p, q, touches)
 {
 	filling++;
 	if
@@ -158,7 +209,10 @@ inline fill(i, s, p, q)
 		mapped[i] = true;
 		give_back(i, PRESENT)
 	:: else ->
-		take(s);
+		if
+		:: touches -> take_island(s)
+		:: take(s, p, q)
+		fi;
 		mine = cycle;
 		if
 		:: atomic { failures > 0 -> failures-- };
@@ -181,8 +235,20 @@ inline fill(i, s, p, q)
 				fi
 			}
 #endif
+#ifndef PLANTED_LATE_ISLAND
+			if
+			:: touches -> found(i, s)
+			:: else
+			fi;
+#endif
 			produced[now + i] = 1 + i + 1;
 			advance(p, q);
+#ifdef PLANTED_LATE_ISLAND
+			if
+			:: touches -> found(i, s)
+			:: else
+			fi;
+#endif
 			give_back(i, PRESENT)
 		fi
 	fi;
@@ -209,10 +275,10 @@ end:	do
 				fi
 			}
 			if
-			:: i < TO -> fill(i, s, p, q)
+			:: i < TO -> fill(i, s, p, q, false)
 			:: else -> /* gives back, perhaps */
 				if
-				:: take(s);
+				:: take(s, p, q);
 					if
 					:: s < FROM ->
 						mine = cycle;
@@ -257,7 +323,7 @@ end:	do
 			fi;
 			word[i] = PRESENT
 		:: i < TO && gate == FLIPPING -> word[i] = ABSENT
-		:: i < TO && gate == RUNNING -> fill(i, s, p, q)
+		:: i < TO && gate == RUNNING -> fill(i, s, p, q, true)
 		fi;
 		users--;
 		i = 0
@@ -346,6 +412,13 @@ active proctype collector()
 			prefix = 0;
 			done = 0;
 			taken = 0;
+			island = FROM;
+			x = 0;
+			do
+			:: x < FROM -> gone[x] = false; x++
+			:: else -> break
+			od;
+			x = 0;
 			i = 0
 		}
 		gate = RUNNING;

@@ -147,6 +147,8 @@ planted "from-space that is taken before others have read it" "holds[" \
 planted "a flip that does not wait for faults" "holds[" safe -DPLANTED_LOUD
 planted "a finish that does not wait for workers" "holds[" \
 	safe -DPLANTED_HASTY
+planted "an island that is taken when the watermark may have come by" "holds[" \
+	safe -DTO=3 -DPLANTED_LATE_ISLAND
 planted "one table for two cycles" "holds[" \
 	safe -DDISCARDS=1 -DPLANTED_ONE_TABLE
 : >empty.pml
