@@ -103,15 +103,17 @@ Test(heap_fork, a_block_that_was_busy_is_a_block)
 }
 
 static struct block held;
-static PMV_ATOMIC _Atomic bool moving;
+
+/* How far the other thread has come; it may have moved before it is seen to. */
+static PMV_ATOMIC _Atomic enum { BEFORE, MOVING, MOVED } stage;
 
 static void *move_for_a_while(void *arg)
 {
 	(void)arg;
 	pmv_heap_enter();
-	atomic_store(&moving, true);
+	atomic_store(&stage, MOVING);
 	t_sleep_ms(50);
-	atomic_store(&moving, false);
+	atomic_store(&stage, MOVED);
 	pmv_heap_leave();
 	return NULL;
 }
@@ -119,7 +121,7 @@ static void *move_for_a_while(void *arg)
 static int see_nobody_moving(void *arg)
 {
 	(void)arg;
-	return atomic_load(&moving) ? 1 : 0;
+	return atomic_load(&stage) == MOVING;
 }
 
 Test(heap_fork, waits_for_who_is_moving_pages)
@@ -128,7 +130,7 @@ Test(heap_fork, waits_for_who_is_moving_pages)
 	pthread_t thread;
 
 	cr_assert(pthread_create(&thread, NULL, move_for_a_while, NULL) == 0);
-	while (!atomic_load(&moving))
+	while (atomic_load(&stage) == BEFORE)
 		t_sleep_ms(1);
 	cr_expect(in_child(see_nobody_moving, NULL) == 0);
 	pthread_join(thread, NULL);
@@ -139,10 +141,10 @@ static void *wait_for_readers(void *arg)
 {
 	(void)arg;
 	pmv_heap_enter();
-	atomic_store(&moving, true);
+	atomic_store(&stage, MOVING);
 	t_sleep_ms(50);
 	pmv_rcu_synchronize(&held);
-	atomic_store(&moving, false);
+	atomic_store(&stage, MOVED);
 	pmv_heap_leave();
 	return NULL;
 }
@@ -161,7 +163,7 @@ Test(heap_fork, waits_before_it_has_the_locks_of_rcu, .timeout = 20)
 	cr_assert(pagemv_heap_create(NULL, &o, &first) == 0);
 	s = heap_open(NULL, NULL);
 	cr_assert(pthread_create(&thread, NULL, wait_for_readers, NULL) == 0);
-	while (!atomic_load(&moving))
+	while (atomic_load(&stage) == BEFORE)
 		t_sleep_ms(1);
 	cr_expect(in_child(see_nobody_moving, NULL) == 0);
 	pthread_join(thread, NULL);
