@@ -26,6 +26,10 @@ static const struct quirk_range table[] = {
 	/* CVE-2026-31397: bogus page when a huge zero page is moved */
 	{ { 6, 16, 0 }, { 6, 18, 20 }, PAGEMV_QUIRK_HUGE_MOVE },
 	{ { 6, 19, 0 }, { 6, 19, 10 }, PAGEMV_QUIRK_HUGE_MOVE },
+	/* 4165b7d1c45c: an Oops where a huge page is migrating. These series
+	 * ended without the mend; other kernels have it, or have not shown it
+	 */
+	{ { 6, 19, 10 }, { 7, 0, ALL_OF }, PAGEMV_QUIRK_HUGE_MOVE },
 	/* 37b338eed105: livelock on a shared large folio; and PMD migration
 	 * entries taken for folios (syzbot b446dbe27035) */
 	{ { 6, 8, 0 }, { 6, 11, ALL_OF }, PAGEMV_QUIRK_HUGE_PAGES },

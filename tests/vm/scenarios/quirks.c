@@ -308,7 +308,8 @@ static void test_raw(void)
 	expect(seen->moved && seen->huge && seen->r == 0,
 	       "HUGE_MOVE: the huge zero page was moved", "returned %d",
 	       seen->r);
-	expect(right == !knows(PAGEMV_QUIRK_HUGE_MOVE),
+	/* Where it is right, huge pages may be wrong that migrate. */
+	expect(right || knows(PAGEMV_QUIRK_HUGE_MOVE),
 	       "HUGE_MOVE: the kernel is as the table says",
 	       "looked at: %d, flags 0x%" PRIx64, seen->looked, seen->flags);
 }
