@@ -236,8 +236,9 @@ uint64_t pmv_heap_sum(const struct pagemv_heap *heap, size_t counter);
 /* What a pointer turned out to be. */
 enum pmv_found {
 	PMV_FOUND,
-	PMV_FOUND_FOREIGN, /* as enum pagemv_heap_misuse, and one more */
-	PMV_FOUND_INSIDE,
+	PMV_FOUND_FOREIGN, /* not in an arena, or in what is lost of one */
+	PMV_FOUND_ASTRAY,  /* in an arena, and never was a block's beginning */
+	PMV_FOUND_INSIDE,  /* of a block */
 	PMV_FOUND_FREED,
 };
 
@@ -374,9 +375,9 @@ void pmv_huge_begin(struct pagemv_heap *heap, struct pmv_slot *slot,
 bool pmv_huge_likely(const struct pmv_slot *slot);
 
 /*
- * Makes pages of a dense block, [from, to) from its slot's start: huge ones where
- * those are wanted and cheap. more: the caller has got more behind them, and is
- * as likely to touch it. 0 or -errno: some are there.
+ * Makes pages of a dense block, [from, to) from its slot's start: huge ones
+ * where those are wanted and cheap. more: the caller has got more behind them,
+ * and is as likely to touch it. 0 or -errno: some are there.
  */
 int pmv_huge_make(struct pmv_slot *slot, size_t from, size_t to, bool more);
 

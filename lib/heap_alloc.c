@@ -191,7 +191,7 @@ int pmv_heap_misuse(struct pagemv_heap *heap, enum pmv_found found, void *ptr)
 		: found == PMV_FOUND_FREED ? PAGEMV_MISUSE_FREED
 					   : PAGEMV_MISUSE_FOREIGN;
 
-	if (what == PAGEMV_MISUSE_FOREIGN &&
+	if (found == PMV_FOUND_FOREIGN &&
 	    heap->opts.flags & PAGEMV_HEAP_FOREIGN_OK)
 		return -EINVAL;
 	PMV_HEAP_COUNT(heap, misuses, 1);

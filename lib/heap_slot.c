@@ -397,16 +397,17 @@ void pmv_bin_return(struct pagemv_heap *heap, struct pmv_slot *s)
 /* ---- by address ---- */
 
 /* What addr is where a slot's word is not that of a block that lives. */
-static enum pmv_found not_live(uint64_t word, uintptr_t addr, uintptr_t at)
+static enum pmv_found not_live(const struct pmv_slot *s, uint64_t word,
+			       uintptr_t addr, uintptr_t at)
 {
-	return pmv_word_state(word) != PMV_SLOT_BLANK && addr == at
-		       ? PMV_FOUND_FREED
-		       : PMV_FOUND_FOREIGN;
+	if (pmv_word_state(word) != PMV_SLOT_BLANK && addr == at)
+		return PMV_FOUND_FREED;
+	return s->lost ? PMV_FOUND_FOREIGN : PMV_FOUND_ASTRAY;
 }
 
 static enum pmv_found not_its_start(uintptr_t addr, uintptr_t at, size_t bytes)
 {
-	return addr - at < bytes ? PMV_FOUND_INSIDE : PMV_FOUND_FOREIGN;
+	return addr - at < bytes ? PMV_FOUND_INSIDE : PMV_FOUND_ASTRAY;
 }
 
 /* Of two who free a block, one finds it. */
@@ -436,7 +437,7 @@ static enum pmv_found claim(struct pmv_slot *s, uintptr_t addr,
 		    replace_word(s, &word, pmv_slot_word(*bytes, to)))
 			return PMV_FOUND;
 	}
-	return not_live(word, addr, at);
+	return not_live(s, word, addr, at);
 }
 
 static struct pmv_slot *slot_at(struct pmv_arena *a, uintptr_t addr)

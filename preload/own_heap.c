@@ -232,8 +232,7 @@ struct pagemv_heap *pmv_heap_enter(void)
 	if (inside)
 		return NULL;
 	inside = true;
-	/* Which is not reported. */
-	wrong = PAGEMV_MISUSE_FOREIGN;
+	wrong = PMV_NO_MISUSE;
 	heap = pmv_heap_made();
 	if (pmv_unlikely(!heap))
 		heap = make_once();

@@ -22,8 +22,9 @@ struct pagemv_heap *pmv_heap_made(void);
 struct pagemv_heap *pmv_heap_enter(void);
 void pmv_heap_leave(struct pagemv_heap *heap);
 
-/* The wrong that the thread's last call of the heap has found,
- * enum pagemv_heap_misuse. */
+/* The wrong that the thread's last call of the heap has found: of enum
+ * pagemv_heap_misuse, or none of it. */
+#define PMV_NO_MISUSE (-1)
 int pmv_heap_wrong(void);
 
 /* Frees a block of the heap's later, when no thread is in the way. False: it is

@@ -51,13 +51,16 @@ static void widen(struct pagemv_heap *heap)
 		;
 }
 
-/* Without entering the heap: this takes no lock. */
-static bool is_block(const void *ptr, size_t *bytes)
+/* Without entering the heap: this takes no lock. 0, -ENOENT for a block that
+ * was freed, -EINVAL for anything else. */
+static int look(const void *ptr, size_t *bytes)
 {
 	struct pagemv_heap *heap = pmv_heap_made();
 
-	return heap && pagemv_heap_usable_size(heap, ptr, bytes) == 0;
+	return heap ? pagemv_heap_usable_size(heap, ptr, bytes) : -EINVAL;
 }
+
+static const char freed_before[] = "block that was freed before";
 
 static void tell_misuse(const char *function, const char *what, const void *ptr)
 {
@@ -75,11 +78,13 @@ static bool is_foreign(int rc, const char *function, const void *ptr)
 	if (rc == -ENOMEM)
 		return true; /* nobody has looked at it */
 	if (rc == -ENOENT)
-		tell_misuse(function, "block that was freed before", ptr);
-	else if (pmv_heap_wrong() == PAGEMV_MISUSE_FOREIGN)
+		tell_misuse(function, freed_before, ptr);
+	else if (pmv_heap_wrong() == PMV_NO_MISUSE)
 		return true;
-	else
+	else if (pmv_heap_wrong() == PAGEMV_MISUSE_INSIDE)
 		tell_misuse(function, "pointer into a block", ptr);
+	else
+		tell_misuse(function, "pointer to no block", ptr);
 	return false;
 }
 
@@ -123,17 +128,25 @@ void *pmv_serve_aligned(size_t align, size_t bytes)
 
 /* ---- the end of blocks ---- */
 
+/* Where the heap is not to be entered. */
+static void free_outside(void *ptr)
+{
+	size_t bytes;
+	int rc = look(ptr, &bytes);
+
+	if (rc == -EINVAL)
+		pmv_hot.free(ptr);
+	else if (rc < 0 || !pmv_heap_free_later(ptr))
+		tell_misuse("free", freed_before, ptr);
+}
+
 void pmv_serve_free(void *ptr)
 {
 	struct pagemv_heap *heap = pmv_heap_enter();
-	size_t bytes;
 	int rc;
 
 	if (!heap) {
-		if (!is_block(ptr, &bytes))
-			pmv_hot.free(ptr);
-		else if (!pmv_heap_free_later(ptr))
-			tell_misuse("free", "block that was freed before", ptr);
+		free_outside(ptr);
 		return;
 	}
 	rc = pagemv_heap_free(heap, ptr);
@@ -156,9 +169,12 @@ int pmv_serve_trim(void)
 
 size_t pmv_serve_usable_size(void *ptr)
 {
-	size_t bytes;
+	size_t bytes = 0;
+	int rc = look(ptr, &bytes);
 
-	return is_block(ptr, &bytes) ? bytes : pmv_next()->usable_size(ptr);
+	if (rc == -ENOENT)
+		tell_misuse("malloc_usable_size", freed_before, ptr);
+	return rc == -EINVAL ? pmv_next()->usable_size(ptr) : bytes;
 }
 
 /* ---- blocks that change their size ---- */
@@ -203,14 +219,14 @@ void *pmv_serve_realloc(void *ptr, size_t bytes)
 {
 	void *new = NULL;
 	size_t old_bytes;
-	int rc;
+	int rc, found;
 
 	/* As glibc does. */
 	if (!bytes) {
 		pmv_serve_free(ptr);
 		return NULL;
 	}
-	if (is_small(bytes) && is_block(ptr, &old_bytes))
+	if (is_small(bytes) && look(ptr, &old_bytes) == 0)
 		new = move_out(ptr, old_bytes, bytes);
 	if (new)
 		return new;
@@ -218,8 +234,11 @@ void *pmv_serve_realloc(void *ptr, size_t bytes)
 	if (rc == 0)
 		return new;
 	/* No memory there, or not to be entered now. */
-	if (is_block(ptr, &old_bytes))
+	found = look(ptr, &old_bytes);
+	if (found == 0)
 		return move_out(ptr, old_bytes, bytes);
+	if (found == -ENOENT)
+		rc = found;
 	if (rc == -EBUSY || is_foreign(rc, "realloc", ptr))
 		return bytes >= pmv_grow_threshold()
 			       ? pmv_serve_growth(ptr, bytes)

@@ -28,8 +28,8 @@ struct pagemv_open_opts;
 					  * has decayed; else calls do it */
 #define PAGEMV_HEAP_TIGHT      (1u << 1) /* reserve as little as possible: no
 					  * room to grow */
-#define PAGEMV_HEAP_FOREIGN_OK (1u << 2) /* others have memory too: what is no
-					  * block is -EINVAL, not a misuse */
+#define PAGEMV_HEAP_FOREIGN_OK (1u << 2) /* others have memory too: what is not
+					  * the heap's is -EINVAL, no misuse */
 #define PAGEMV_HEAP_FLAGS_ALL  7u
 
 /* Whether blocks are advised to be of huge pages (MADV_HUGEPAGE). */

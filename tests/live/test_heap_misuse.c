@@ -112,6 +112,13 @@ Test(heap_misuse, does_not_include_foreign_pointers_where_others_have_memory)
 		T_EXPECT(&h, pagemv_heap_free(h.heap, at + 1) == -EINVAL,
 			 "inside");
 		T_EXPECT(&h, t_heap_stats(&h).sum.misuses == 1, "not counted");
+		/* Others have none where the heap has address space. */
+		T_EXPECT(&h, pagemv_heap_free(h.heap, at + 2 * MIB) == -EINVAL,
+			 "beyond");
+		T_EXPECT(&h,
+			 t_heap_stats(&h).sum.misuses == 2 &&
+				 t.what == PAGEMV_MISUSE_FOREIGN,
+			 "not told");
 		t_heap_free(&h, at);
 	}
 }

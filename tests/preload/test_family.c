@@ -264,6 +264,21 @@ static void inside_of_block(void)
 	free(p + 64);
 }
 
+static void beyond_block(void)
+{
+	char *volatile p = malloc(LARGE);
+
+	free(p + LARGE + 256 * KIB);
+}
+
+static void size_of_freed(void)
+{
+	char *volatile p = malloc(64 * MIB);
+
+	free(p);
+	t_check(!malloc_usable_size(p));
+}
+
 static void page_of_block(void)
 {
 	char *volatile p = malloc(LARGE);
@@ -327,6 +342,14 @@ static const struct shim_case cases[] = {
 	  .run = page_of_block,
 	  .says = { "libpagemv-malloc: free(): pointer into a block" },
 	  .signal = SIGABRT },
+	{ .name = "pointer beyond a block",
+	  .run = beyond_block,
+	  .says = { "libpagemv-malloc: free(): pointer to no block" },
+	  .signal = SIGABRT },
+	{ .name = "size of a freed block",
+	  .run = size_of_freed,
+	  .conf = "misuse=report",
+	  .says = { "malloc_usable_size(): block that was freed before" } },
 	{ .name = "misuse=report",
 	  .run = reported_only,
 	  .conf = "misuse=report",
