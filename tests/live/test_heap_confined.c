@@ -147,9 +147,10 @@ Test(heap_confined, in_a_small_address_space, .timeout = 60)
 
 	if (T_SANITIZED)
 		cr_skip("a sanitizer has all address space");
-	t_heaps(&h, NULL);
-	while (t_next_heap(&h))
-		for (size_t i = 0; i < T_COUNT(gaps); i++) {
+	/* Each time in a heap that has reserved nothing so far. */
+	for (size_t i = 0; i < T_COUNT(gaps); i++) {
+		t_heaps(&h, NULL);
+		while (t_next_heap(&h)) {
 			void *at[100];
 			size_t bytes[100];
 			size_t n = take_space(gaps[i] * GIB, at, bytes, 100);
@@ -160,6 +161,7 @@ Test(heap_confined, in_a_small_address_space, .timeout = 60)
 			while (n-- > 0)
 				munmap(at[n], bytes[n]);
 		}
+	}
 }
 
 /* As much as a heap of this test holds; the limit is 8 MiB by default. */
