@@ -72,8 +72,6 @@ static void read_thp(const struct pmv_sys *sys, char text[64])
 static void look_around(struct pagemv_heap *h)
 {
 	const struct pmv_sys *sys = h->sys;
-	bool never = !h->huge_bytes || h->opts.huge == PAGEMV_HEAP_HUGE_NEVER;
-	bool always = !never && h->opts.huge == PAGEMV_HEAP_HUGE_ALWAYS;
 	char thp[64] = "";
 
 	h->strict = read_number(sys, "/proc/sys/vm/overcommit_memory", 0) ==
@@ -85,9 +83,12 @@ static void look_around(struct pagemv_heap *h)
 	h->own_max = (uint32_t)(read_number(sys, "/proc/sys/vm/max_map_count",
 					    MAX_MAPS_DEFAULT) /
 				OWN_PART);
-	if (!never)
+	if (h->huge_bytes && h->opts.huge != PAGEMV_HEAP_HUGE_NEVER)
 		read_thp(sys, thp);
-	h->advises = always || strstr(thp, "[madvise]");
+	h->advises = h->huge_bytes &&
+		     (h->opts.huge == PAGEMV_HEAP_HUGE_ALWAYS ||
+		      (h->opts.huge == PAGEMV_HEAP_HUGE_AUTO &&
+		       strstr(thp, "[madvise]")));
 	h->small = !strstr(thp, "[always]");
 	h->look_at = pmv_block_look_at(h);
 }

@@ -398,6 +398,15 @@ void pmv_block_grows(struct pagemv_heap *heap, struct pmv_slot *slot,
 /* The first slot->look_at of a block. */
 size_t pmv_block_look_at(const struct pagemv_heap *heap);
 
+/* Nothing is known of how the block in the slot grows. */
+static inline void pmv_block_forget(const struct pagemv_heap *heap,
+				    struct pmv_slot *slot)
+{
+	slot->sensor = 0;
+	slot->filled = 0;
+	slot->look_at = heap->look_at;
+}
+
 /* ---- fork ---- */
 
 /* Registers a heap with the handlers for fork(); takes it off. */

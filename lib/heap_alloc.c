@@ -149,9 +149,7 @@ static int alloc(struct pagemv_heap *heap, size_t align, size_t bytes,
 	if (pmv_likely(s != NULL)) {
 		off = offset_in(s, align);
 		if (pmv_likely(is_ready(s, off + bytes, flags))) {
-			s->look_at = heap->look_at;
-			s->sensor = 0;
-			s->filled = 0;
+			pmv_block_forget(heap, s);
 			*out = make_block(s, off, bytes);
 			count_alloc(heap, m, bytes);
 			pmv_magazine_release(m);

@@ -147,9 +147,7 @@ void pmv_huge_begin(struct pagemv_heap *heap, struct pmv_slot *s, size_t bytes,
 		dense = bytes >= heap->huge_bytes;
 	if (heap->advises && !s->arena->shared)
 		advise(s, dense);
-	s->sensor = 0;
-	s->filled = 0;
-	s->look_at = heap->look_at;
+	pmv_block_forget(heap, s);
 }
 
 void pmv_huge_arena(struct pagemv_heap *heap, uintptr_t addr, size_t bytes)

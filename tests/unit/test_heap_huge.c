@@ -70,6 +70,8 @@ Test(heap_huge, the_system_decides_where_it_is_asked_to)
 		cr_assert(pagemv_heap_realloc(s.heap, at, 2 * BYTES, 0, &at,
 					      NULL) == 0);
 		cr_expect(!is_advised(&s, at));
+		/* Nor by what comes from another heap with advice. */
+		cr_expect(!s.heap->advises);
 		heap_close(&s);
 	}
 }
